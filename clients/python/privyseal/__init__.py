@@ -1,0 +1,1 @@
+"""Python client of the Privyseal signing service: stubs, connection, typed errors."""

@@ -1,0 +1,56 @@
+"""The port of a place where keys live."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from privyseald.key import Key, KeyState
+from privyseald.secretstore.document import KeyDocument
+from privyseald.signing.signer import Credential
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPage:
+    """Keys in the order of their ids; `next_after` is the last id when there are more."""
+
+    keys: tuple[Key, ...]
+    next_after: str
+
+
+class SecretStore(Protocol):
+    """Keeps key documents. Nothing but `open` turns one into use, and nothing gives it back.
+
+    Every method raises SecretStoreSealed or SecretStoreUnreachable when the store is away,
+    and SecretStoreForbidden when it refuses this service.
+    """
+
+    async def open(self, key_id: str) -> Credential:
+        """Return the key ready for use. Raises KeyUnknown, KeyCreating, CredentialMalformed.
+
+        A disabled key is opened too: `credential.key.state` says so, and the caller refuses.
+        """
+
+    async def get(self, key_id: str) -> Key:
+        """Return the public facts, reading no secret where the store can. Raises KeyUnknown."""
+
+    async def list(self, after: str, limit: int) -> KeyPage:
+        """Return up to `limit` keys whose ids come after `after`."""
+
+    async def create(self, key_id: str, document: KeyDocument) -> Key:
+        """Write a key that must not exist yet, in one atomic step. Raises KeyExists."""
+
+    async def complete(self, key_id: str, document: KeyDocument) -> Key:
+        """Replace a reservation (state CREATING) by the whole key. Raises KeyUnknown when it
+        is gone, KeyExists when something else stands there.
+        """
+
+    async def set_state(self, key_id: str, state: KeyState) -> Key:
+        """Disable or enable a key. Raises KeyUnknown, KeyCreating."""
+
+    async def delete(self, key_id: str) -> None:
+        """Remove the key and all its versions for good. Raises KeyUnknown."""
+
+    async def check(self) -> None:
+        """Return when the store could open a key now; raise what stands in the way."""
+
+    async def close(self) -> None:
+        """Let go of connections, tokens and locks."""

@@ -1,0 +1,127 @@
+"""JSON read strictly and edited without touching a digit.
+
+Venues sign key order, digits and escapes, so a body is checked by parsing it, and then
+edited as bytes: what the caller wrote is what is signed.
+"""
+
+import json
+import re
+from typing import NoReturn
+
+from privyseald.errors import BodyInvalid
+
+JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+
+_MAX_DEPTH = 64
+_MAX_DIGITS = 400
+_BLANKS = (b" ", b"\t", b"\r", b"\n")
+_STRING_OR_BLANK = re.compile(rb'"(?:[^"\\]|\\.)*"|[ \t\r\n]+', re.DOTALL)
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+
+
+class _Number(str):
+    """A number kept as its text: Python's int refuses very long ones, float rounds."""
+
+    __slots__ = ()
+
+
+def parse(body: bytes, field: str) -> JsonValue:
+    """Return the value of a JSON text (RFC 8259) as Python's own types; numbers as text.
+
+    Refused with BodyInvalid naming `field`: bad UTF-8, duplicate keys, NaN and Infinity,
+    a lone surrogate, more than 64 levels, a number of more than 400 characters.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BodyInvalid(field, "is not UTF-8") from error
+    if text.startswith("\ufeff"):
+        raise BodyInvalid(field, "begins with a byte order mark; send the JSON alone")
+    try:
+        value: JsonValue = json.loads(
+            text,
+            object_pairs_hook=lambda pairs: _object(pairs, field),
+            parse_constant=lambda name: _refuse_constant(name, field),
+            parse_int=lambda digits: _number(digits, field),
+            parse_float=lambda digits: _number(digits, field),
+        )
+    except json.JSONDecodeError as error:
+        raise BodyInvalid(
+            field, f"is not JSON: line {error.lineno}, column {error.colno}"
+        ) from error
+    except RecursionError as error:
+        raise BodyInvalid(field, f"is nested deeper than {_MAX_DEPTH} levels") from error
+    if "\\u" in text:
+        _refuse_surrogates(value, field)
+    if text.count("[") + text.count("{") > _MAX_DEPTH:
+        _refuse_depth(value, field, _MAX_DEPTH)
+    return value
+
+
+def parse_object(body: bytes, field: str) -> dict[str, JsonValue]:
+    """Return the value of a JSON object, read as by `parse`."""
+    value = parse(body, field)
+    if not isinstance(value, dict):
+        raise BodyInvalid(field, 'must be a JSON object, as in {"market":"BTC_USDT"}')
+    return value
+
+
+def is_number(value: JsonValue) -> bool:
+    """Whether `parse` read this as a number."""
+    return isinstance(value, _Number)
+
+
+def compact(body: bytes) -> bytes:
+    r"""Return a valid JSON text without blanks between tokens, and with `\/` written as `/`.
+
+    Key order, digits and all other escapes stay as they are.
+    """
+    if b"\\/" not in body and not any(blank in body for blank in _BLANKS):
+        return body
+    return _STRING_OR_BLANK.sub(_compact_token, body)
+
+
+def _compact_token(match: "re.Match[bytes]") -> bytes:
+    token = match[0]
+    if not token.startswith(b'"'):
+        return b""
+    if b"\\/" not in token:
+        return token
+    return _ESCAPE.sub(lambda pair: b"/" if pair[0] == b"\\/" else pair[0], token)
+
+
+def _object(pairs: list[tuple[str, JsonValue]], field: str) -> dict[str, JsonValue]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise BodyInvalid(field, f"has the key {name[:64]!r} twice; give each key once")
+            seen.add(name)
+    return value
+
+
+def _number(digits: str, field: str) -> JsonValue:
+    if len(digits) > _MAX_DIGITS:
+        raise BodyInvalid(field, f"has a number of more than {_MAX_DIGITS} characters")
+    return _Number(digits)
+
+
+def _refuse_constant(name: str, field: str) -> NoReturn:
+    raise BodyInvalid(field, f"holds {name}, which is no JSON number")
+
+
+def _refuse_surrogates(value: JsonValue, field: str) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BodyInvalid(field, "holds half of a surrogate pair") from error
+
+
+def _refuse_depth(value: JsonValue, field: str, left: int) -> None:
+    if left < 0:
+        raise BodyInvalid(field, f"is nested deeper than {_MAX_DEPTH} levels")
+    children = value.values() if isinstance(value, dict) else value
+    if isinstance(value, dict | list):
+        for child in children:  # type: ignore[union-attr]  # a dict's values or a list
+            _refuse_depth(child, field, left - 1)

@@ -1,0 +1,83 @@
+"""The venues by name. A venue's file registers its class; nothing else lists them."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TypeGuard, TypeVar
+
+from privyseald.errors import FieldInvalid, VenueUnknown
+from privyseald.venues.venue import Environment, IssuingVenue, SessionVenue, Venue
+
+_V = TypeVar("_V", bound=Venue)
+_classes: dict[str, type[Venue]] = {}
+
+
+def register(cls: type[_V]) -> type[_V]:
+    """Enter a venue's class under its `name`. A name that is taken is a programmer's mistake."""
+    if cls.name in _classes:
+        raise ValueError(f"two venues are named {cls.name!r}")
+    _classes[cls.name] = cls
+    return cls
+
+
+def opens_sessions(venue: Venue) -> TypeGuard[SessionVenue]:
+    """Whether the venue logs in."""
+    return hasattr(venue, "login")
+
+
+def issues_keys(venue: Venue) -> TypeGuard[IssuingVenue]:
+    """Whether the venue issues keys by its API."""
+    return hasattr(venue, "create_key")
+
+
+class Venues:
+    """All venues, with the base URLs that the config overrides."""
+
+    def __init__(self, base_urls: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        package = importlib.import_module("privyseald.venues")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"privyseald.venues.{module.name}")
+        self._venues: dict[str, Venue] = {name: cls() for name, cls in sorted(_classes.items())}
+        self._environments = {
+            (name, environment.name): environment
+            for name, venue in self._venues.items()
+            for environment in venue.environments
+        }
+        for name, urls in (base_urls or {}).items():
+            self._override(name, urls)
+
+    def __iter__(self) -> Iterator[Venue]:
+        return iter(self._venues.values())
+
+    def get(self, name: str) -> Venue:
+        """Return the venue. Raises VenueUnknown."""
+        venue = self._venues.get(name)
+        if venue is None:
+            raise VenueUnknown(
+                f"there is no such venue; this server has {', '.join(self._venues)}",
+                metadata={"venue": name[:64]},
+            )
+        return venue
+
+    def environment(self, venue: Venue, name: str, field: str = "environment") -> Environment:
+        """Return one environment of the venue, the first where `name` is empty.
+
+        Raises FieldInvalid.
+        """
+        environment = self._environments.get((venue.name, name or venue.environments[0].name))
+        if environment is None:
+            known = ", ".join(each.name for each in venue.environments)
+            raise FieldInvalid(field, f"is no environment of {venue.name}; it has {known}")
+        return environment
+
+    def _override(self, name: str, urls: Mapping[str, str]) -> None:
+        venue = self.get(name)
+        for environment_name, url in urls.items():
+            environment = self.environment(
+                venue, environment_name, f"venues.{name}.base_urls.{environment_name}"
+            )
+            self._environments[name, environment_name] = replace(
+                environment,
+                hosts=tuple((beginning, url.rstrip("/")) for beginning, _ in environment.hosts),
+            )
