@@ -1,0 +1,76 @@
+# `make demo` shows the main job; `make test` proves it; `make check` is what CI asks of a change.
+# Everything is installed into .venv, from hash-locked requirement files.
+
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PIP    := $(BIN)/pip --disable-pip-version-check --quiet
+STUBS  := clients/python/privyseal/v1
+PROTOS := $(wildcard protos/privyseal/v1/*.proto)
+JOBS   ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt lint type gen gen-check docs-check bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): requirements/dev.txt requirements/oracle.txt pyproject.toml clients/python/pyproject.toml
+	@echo "setting up $(VENV): about a minute, once"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --require-hashes --no-deps -r requirements/oracle.txt
+	@$(PIP) install --no-deps --no-build-isolation -e clients/python -e .
+	@touch $@
+
+demo: $(STAMP) ## sign, log in and create a key at venue servers that verify, in under a minute
+	@$(BIN)/privyseal demo
+
+test: $(STAMP) ## run all tests, with coverage
+	@$(BIN)/coverage erase
+	@$(BIN)/pytest -n $(JOBS) --cov --cov-report=term $(PYTEST_ARGS)
+
+check: lint type gen-check docs-check ## format, lint, types, generated code, docs' examples
+
+fmt: $(STAMP) ## format the code and the protos
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet . && $(BIN)/buf format -w protos
+
+lint: $(STAMP)
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	@$(BIN)/lint-imports
+	@$(BIN)/buf lint protos && $(BIN)/buf format --diff --exit-code protos
+	@$(BIN)/codespell
+
+type: $(STAMP)
+	@$(BIN)/mypy service clients/python tests benchmarks
+
+gen: $(STAMP) ## generate the Python stubs from protos/
+	@rm -rf $(STUBS) && mkdir -p $(STUBS)
+	@$(BIN)/python -m grpc_tools.protoc -I protos \
+	  --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+	  --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+	  --python_out=clients/python --grpc_python_out=clients/python \
+	  --mypy_out=quiet:clients/python --mypy_grpc_out=quiet:clients/python $(PROTOS)
+	@touch $(STUBS)/__init__.py
+
+gen-check: gen
+	@git diff --exit-code --stat -- $(STUBS) || \
+	  { echo "the stubs are not those of protos/: run 'make gen' and commit them"; exit 1; }
+
+docs-check: $(STAMP)
+	@$(BIN)/pytest -q --no-cov -p no:randomly tests/docs
+
+bench: $(STAMP) ## CPU per Sign beside an empty RPC and OpenBao transit, as ratios
+	@$(BIN)/python benchmarks/bench.py
+
+lock: ## pin the requirements anew, with hashes (needs uv on the PATH)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --quiet requirements/runtime.in -o requirements/runtime.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --quiet requirements/dev.in -o requirements/dev.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-deps --quiet requirements/oracle.in -o requirements/oracle.txt
+
+clean: ## remove what was built
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
