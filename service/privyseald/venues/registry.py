@@ -10,14 +10,15 @@ from privyseald.errors import FieldInvalid, VenueUnknown
 from privyseald.venues.venue import Environment, IssuingVenue, SessionVenue, Venue
 
 _V = TypeVar("_V", bound=Venue)
-_classes: dict[str, type[Venue]] = {}
+_registered: dict[str, Venue] = {}
 
 
 def register(cls: type[_V]) -> type[_V]:
-    """Enter a venue's class under its `name`. A name that is taken is a programmer's mistake."""
-    if cls.name in _classes:
-        raise ValueError(f"two venues are named {cls.name!r}")
-    _classes[cls.name] = cls
+    """Enter a venue under its name. A name that is taken is a programmer's mistake."""
+    venue = cls()
+    if venue.name in _registered:
+        raise ValueError(f"two venues are named {venue.name!r}")
+    _registered[venue.name] = venue
     return cls
 
 
@@ -38,7 +39,7 @@ class Venues:
         package = importlib.import_module("privyseald.venues")
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"privyseald.venues.{module.name}")
-        self._venues: dict[str, Venue] = {name: cls() for name, cls in sorted(_classes.items())}
+        self._venues = dict(sorted(_registered.items()))
         self._environments = {
             (name, environment.name): environment
             for name, venue in self._venues.items()

@@ -14,19 +14,7 @@ from privyseald.key import Algorithm
 from privyseald.outbound.outbound import Outbound
 from privyseald.signing.secret import SecretBytes
 from privyseald.signing.signer import Credential
-from privyseald.strict_json import JsonValue
-
-
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """A request that a caller wants to send. `query` is encoded already, without '?'."""
-
-    method: str
-    path: str
-    query: str = ""
-    body: bytes = field(default=b"", repr=False)
-    content_type: str = ""
-    json: JsonValue = field(default=None, repr=False, compare=False)
+from privyseald.venues.http_request import HttpRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +148,33 @@ class IssuedKey:
 class Venue(Protocol):
     """What every venue states and does."""
 
-    name: str
-    about: str
-    environments: tuple[Environment, ...]
-    key_kinds: tuple[KeyKind, ...]
-    coverage: Coverage
-    operations: tuple[Operation, ...]
-    nonce_policies: tuple[NoncePolicy, ...]
+    @property
+    def name(self) -> str:
+        """The name, as callers write it."""
+
+    @property
+    def about(self) -> str:
+        """What it is, in a sentence."""
+
+    @property
+    def environments(self) -> tuple[Environment, ...]:
+        """Its deployments; the first is meant where none is named."""
+
+    @property
+    def key_kinds(self) -> tuple[KeyKind, ...]:
+        """The kinds of keys that it takes; the first is meant where none is named."""
+
+    @property
+    def coverage(self) -> Coverage:
+        """What a signature binds."""
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The requests that it is known to take."""
+
+    @property
+    def nonce_policies(self) -> tuple[NoncePolicy, ...]:
+        """How it may judge nonces."""
 
     def normalise(self, request: HttpRequest, credential: Credential) -> HttpRequest:
         """Return the request as it will be signed. Policy sees this, and nothing else is signed.
@@ -199,7 +207,9 @@ class SessionUse(StrEnum):
 class SessionVenue(Venue, Protocol):
     """A venue that logs in."""
 
-    login_options: tuple[Field, ...]
+    @property
+    def login_options(self) -> tuple[Field, ...]:
+        """What `options` of a login may hold."""
 
     def session_use(self, credential: Credential) -> SessionUse:
         """Return whether `sign` wants a session of this key."""
@@ -232,7 +242,9 @@ class SessionVenue(Venue, Protocol):
 class IssuingVenue(Venue, Protocol):
     """A venue that issues keys by its API."""
 
-    create_key_options: tuple[Field, ...]
+    @property
+    def create_key_options(self) -> tuple[Field, ...]:
+        """What `options` of an order may hold."""
 
     def check_order(self, credential: Credential, order: KeyOrder) -> None:
         """Raise RequestInvalid or CreateKeyUnsupported before anything is reserved."""

@@ -1,0 +1,57 @@
+"""The form that both of Aster's signatures cover: parameters in the query, or in the body."""
+
+from dataclasses import replace
+
+from privyseald.errors import FieldInvalid
+from privyseald.venues.http_request import (
+    FORM,
+    HttpRequest,
+    check_parameters,
+    form_text,
+    parameter_names,
+)
+from privyseald.venues.venue import Environment
+
+
+def hosts(domain: str) -> tuple[tuple[str, str], ...]:
+    """Return Aster's hosts by path: futures, spot, portfolio margin, and the website's API."""
+    return (
+        ("/fapi/", f"https://fapi.{domain}"),
+        ("/api/", f"https://sapi.{domain}"),
+        ("/papi/", f"https://papi.{domain}"),
+        ("/bapi/", f"https://www.{domain}"),
+    )
+
+
+ENVIRONMENTS = (
+    Environment("production", hosts("asterdex.com")),
+    Environment("testnet", hosts("asterdex-testnet.com")),
+)
+
+
+def normalise_form(request: HttpRequest, reserved: frozenset[str]) -> HttpRequest:
+    """Return the request with its parameters checked: each once, none that the signer adds."""
+    if request.method == "PATCH":
+        raise FieldInvalid("http_request.method", "must be GET, POST, PUT or DELETE")
+    if request.path.startswith("/bapi/"):
+        raise FieldInvalid(
+            "http_request.path", "is the website's API, which takes no signature; use Login"
+        )
+    if request.content_type not in {"", FORM}:
+        raise FieldInvalid("http_request.content_type", f"must be {FORM}, or empty")
+    in_query = parameter_names(request.query)
+    in_body = parameter_names(form_text(request.body))
+    check_parameters(in_query, reserved, "http_request.query")
+    check_parameters(in_body, reserved, "http_request.body")
+    twice = set(in_query) & set(in_body)
+    if twice:
+        raise FieldInvalid(
+            "http_request.query",
+            f"and the body both hold '{min(twice)[:64]}'; give each parameter once",
+        )
+    return replace(request, content_type=FORM)
+
+
+def joined(parameters: str, more: str) -> str:
+    """Return two strings of parameters as one."""
+    return f"{parameters}&{more}" if parameters else more

@@ -1,0 +1,175 @@
+"""Aster V3 ("Pro API"): EIP-712 over the parameters, signed by an agent's key.
+
+The signed text is the parameter string as it is sent, percent-encoding included; it binds
+neither method nor path. Sources: asterdex/api-docs V3(Recommended)/EN "Authentication
+signature payload" (265e024) for the scheme and chain ids 1666 and 714, PR #157 (2026-07-16)
+for the nonce. Official samples differ on percent-encoding: see docs/venues.md.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from privyseald.errors import FieldInvalid
+from privyseald.key import Algorithm
+from privyseald.outbound.outbound import Outbound
+from privyseald.signing.eip712 import string_message
+from privyseald.signing.signer import Credential
+from privyseald.venues import aster_wallet
+from privyseald.venues.aster_form import ENVIRONMENTS, joined, normalise_form
+from privyseald.venues.http_request import HttpRequest
+from privyseald.venues.registry import register
+from privyseald.venues.signed import signed_request
+from privyseald.venues.venue import (
+    Coverage,
+    Environment,
+    Field,
+    KeyKind,
+    Moment,
+    NonceOrder,
+    NoncePolicy,
+    NonceUnit,
+    Operation,
+    Session,
+    SessionUse,
+    SignedHttpRequest,
+)
+
+_RESERVED = frozenset({"nonce", "user", "signer", "signature"})
+# Documents until 2026-06-30 say 10 s, PR #157 says 60 s: the narrower one is right under both.
+_WINDOW_MS = 10_000
+_NONCE = NoncePolicy(NonceUnit.US, NonceOrder.UNIQUE, _WINDOW_MS)
+_CHAIN_IDS = {"production": 1666, "testnet": 714}
+
+
+def _requests(root: str, tags: str, *requests: str) -> tuple[Operation, ...]:
+    return tuple(
+        Operation(
+            f"{root.strip('/')} {request}".lower(), method, f"{root}/{path}", tuple(tags.split())
+        )
+        for request in requests
+        for method, path in (request.split(" "),)
+    )
+
+
+@register
+class AsterV3:
+    """Signs with the parameters `nonce`, `user`, `signer` and `signature`."""
+
+    name = "aster-v3"
+    about = "Aster V3: EIP-712 over the parameters, by an agent's key; wallet login"
+    environments = ENVIRONMENTS
+    key_kinds = (
+        KeyKind(
+            Algorithm.SECP256K1,
+            "an agent's key (\"API wallet\"), or the main wallet's own",
+            (
+                Field(
+                    "user",
+                    "the main wallet's address, sent as 'user'; left out, it is not sent, as "
+                    "Aster's newest documents have it",
+                    re.compile(r"0x[0-9a-fA-F]{40}"),
+                    example="0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
+                ),
+            ),
+            intents=frozenset({"http_request"}) | aster_wallet.WALLET_INTENTS,
+        ),
+    )
+    coverage = Coverage.PARAMETERS
+    nonce_policies = (_NONCE,)
+    login_options = aster_wallet.LOGIN_OPTIONS
+    operations = (
+        *_requests("/fapi/v3", "trade", "POST order", "POST batchOrders", "POST leverage"),
+        *_requests("/fapi/v3", "trade", "POST marginType", "POST positionMargin"),
+        *_requests("/fapi/v3", "trade", "POST positionSide/dual", "POST multiAssetsMargin"),
+        *_requests("/fapi/v3", "trade cancel", "DELETE order", "DELETE allOpenOrders"),
+        *_requests("/fapi/v3", "trade cancel", "DELETE batchOrders", "POST countdownCancelAll"),
+        *_requests("/fapi/v3", "cancel", "POST noop"),
+        *_requests("/fapi/v3", "read", "GET order", "GET openOrder", "GET openOrders"),
+        *_requests("/fapi/v3", "read", "GET allOrders", "GET balance", "GET account"),
+        *_requests("/fapi/v3", "read", "GET positionRisk", "GET userTrades", "GET income"),
+        *_requests("/fapi/v3", "read", "GET leverageBracket", "GET commissionRate"),
+        *_requests("/fapi/v3", "read", "GET adlQuantile", "GET forceOrders", "GET agent"),
+        *_requests("/fapi/v3", "read", "POST listenKey", "PUT listenKey", "DELETE listenKey"),
+        *_requests("/fapi/v3", "transfer", "POST asset/wallet/transfer"),
+        *_requests("/fapi/v3", "withdrawal", "POST aster/user-withdraw"),
+        *_requests("/fapi/v3", "key-management", "POST approveAgent", "POST updateAgent"),
+        *_requests("/fapi/v3", "key-management", "DELETE agent", "POST approveBuilder"),
+        *_requests("/fapi/v3", "key-management", "POST registerAndApproveAgent"),
+        *_requests("/api/v3", "trade", "POST order"),
+        *_requests("/api/v3", "trade cancel", "DELETE order", "DELETE allOpenOrders"),
+        *_requests("/api/v3", "read", "GET order", "GET openOrders", "GET allOrders"),
+        *_requests("/api/v3", "read", "GET account", "GET userTrades"),
+        *_requests("/api/v3", "transfer", "POST asset/wallet/transfer"),
+        *_requests("/api/v3", "transfer", "POST asset/sendToAddress"),
+        *_requests("/api/v3", "withdrawal", "POST aster/user-withdraw"),
+    )
+
+    def normalise(self, request: HttpRequest, credential: Credential) -> HttpRequest:
+        """Return the request with its form checked, and all of it in one place.
+
+        Aster signs the parameters as one string, so they stand in the query or in the body.
+        """
+        request = normalise_form(request, _RESERVED)
+        if request.query and request.body:
+            raise FieldInvalid(
+                "http_request.query", "and the body both hold parameters; give them in one place"
+            )
+        return request
+
+    def nonce_policy(self, credential: Credential, session: Session | None) -> NoncePolicy:
+        """Return the rule for nonces: microseconds, each once, near the server's clock."""
+        return _NONCE
+
+    async def sign(
+        self,
+        request: HttpRequest,
+        credential: Credential,
+        environment: Environment,
+        moment: Moment,
+        session: Session | None,
+    ) -> SignedHttpRequest:
+        """Return the request with `nonce`, `user`, `signer` and `signature` behind the rest."""
+        signer = credential.signer.public_id
+        user = credential.fields.get("user")
+        added = f"nonce={moment.nonce}" + (f"&user={user}" if user else "") + f"&signer={signer}"
+        in_query = bool(request.query) or request.method == "GET"
+        text = joined(request.query if in_query else request.body.decode(), added)
+        message = string_message(
+            "Message", "msg", "AsterSignTransaction", "1", _CHAIN_IDS[environment.name]
+        )
+        signature = await credential.signer.sign(message.digest(text.encode()))
+        signed = f"{text}&signature=0x{signature.hex()}"
+        return signed_request(
+            replace(request, query=signed) if in_query else replace(request, body=signed.encode()),
+            environment,
+            (),
+            expire_time_ms=(moment.nonce or 0) // 1_000 + _WINDOW_MS,
+        )
+
+    def session_use(self, credential: Credential) -> SessionUse:
+        """Return that no request is signed by a session."""
+        return SessionUse.NEVER
+
+    def login_nonce_policy(self, credential: Credential) -> None:
+        """Return None: the login's nonce comes from Aster."""
+
+    async def login(
+        self,
+        credential: Credential,
+        environment: Environment,
+        moment: Moment,
+        options: Mapping[str, str],
+        outbound: Outbound,
+    ) -> Session:
+        """Log the wallet in."""
+        return await aster_wallet.login(credential, environment, moment, options, outbound)
+
+    async def logout(
+        self,
+        credential: Credential,
+        environment: Environment,
+        session: Session,
+        outbound: Outbound,
+    ) -> None:
+        """Do nothing: Aster documents no logout."""

@@ -1,0 +1,135 @@
+"""NebulaEX: Peatio's exchange core behind Barong. Three headers over nonce and key id.
+
+The signature binds neither method, path nor body, so it is good for any request of the key
+while its nonce is inside the window. Source: NebulaEX "Authentication Guide"; openware/barong
+app/services/api_keys_verifier.rb and lib/barong/authorize.rb (1f488179).
+"""
+
+import re
+from dataclasses import replace
+
+from privyseald.key import Algorithm
+from privyseald.signing.signer import Credential
+from privyseald.strict_json import parse
+from privyseald.venues.http_request import (
+    JSON,
+    HttpRequest,
+    check_parameters,
+    parameter_names,
+)
+from privyseald.venues.registry import register
+from privyseald.venues.signed import signed_request
+from privyseald.venues.venue import (
+    Coverage,
+    Environment,
+    Field,
+    KeyKind,
+    Moment,
+    NonceOrder,
+    NoncePolicy,
+    NonceUnit,
+    Operation,
+    Session,
+    SignedHttpRequest,
+)
+
+# Barong's default apikey_nonce_lifetime, past and future (lib/barong/authorize.rb).
+_WINDOW_MS = 5_000
+_NONCE = NoncePolicy(NonceUnit.MS, NonceOrder.INCREASING, _WINDOW_MS)
+
+_ACCOUNT = "/api/v2/backend"
+_TRADING = "/api/v2/trading"
+
+
+@register
+class Nebulaex:
+    """Signs with `X-Auth-Apikey`, `X-Auth-Nonce` and `X-Auth-Signature`."""
+
+    name = "nebulaex"
+    about = "NebulaEX (Peatio with Barong): HMAC-SHA256 over nonce and key id"
+    environments = (Environment("production", (("/", "https://trade.nebulaecn.com"),)),)
+    key_kinds = (
+        KeyKind(
+            Algorithm.HMAC_SHA256,
+            "an API key; the secret key is used as text, not decoded from hex",
+            (
+                Field(
+                    "api_key",
+                    "the Access Key",
+                    re.compile(r"[\x21-\x7e]{1,128}"),
+                    required=True,
+                    example="61d025b8573501c2",
+                ),
+            ),
+            public_id="api_key",
+            intents=frozenset({"http_request"}),
+        ),
+    )
+    coverage = Coverage.NOTHING
+    nonce_policies = (_NONCE,)
+    operations = (
+        Operation("account/balances", "GET", f"{_ACCOUNT}/account/balances", ("read",)),
+        Operation("account/balance", "GET", f"{_ACCOUNT}/account/balances/{{currency}}", ("read",)),
+        Operation(
+            "account/deposit-address",
+            "GET",
+            f"{_ACCOUNT}/account/deposit_address/{{currency}}",
+            ("read", "deposit"),
+        ),
+        Operation("account/deposits", "GET", f"{_ACCOUNT}/account/deposits", ("read",)),
+        Operation("account/withdraws", "GET", f"{_ACCOUNT}/account/withdraws", ("read",)),
+        Operation("account/withdraw", "POST", f"{_ACCOUNT}/account/withdraws", ("withdrawal",)),
+        Operation("market/orders", "GET", f"{_ACCOUNT}/market/orders", ("read",)),
+        Operation("market/order", "GET", f"{_ACCOUNT}/market/orders/{{id}}", ("read",)),
+        Operation("market/trades", "GET", f"{_ACCOUNT}/market/trades", ("read",)),
+        Operation("order/new", "POST", f"{_TRADING}/market/orders", ("trade",)),
+        Operation("order/bulk", "POST", f"{_TRADING}/market/bulk/orders", ("trade",)),
+        Operation(
+            "order/cancel", "POST", f"{_TRADING}/market/orders/{{id}}/cancel", ("trade", "cancel")
+        ),
+        Operation(
+            "order/cancel-id",
+            "POST",
+            f"{_TRADING}/market/orders/cancel/{{id}}",
+            ("trade", "cancel"),
+        ),
+        Operation(
+            "order/cancel-all", "POST", f"{_TRADING}/market/orders/cancel", ("trade", "cancel")
+        ),
+        Operation("stream", "GET", "/api/v2/stream/private/", ("read",)),
+    )
+
+    def normalise(self, request: HttpRequest, credential: Credential) -> HttpRequest:
+        """Return the request; JSON is checked and left as it is, other media types pass."""
+        check_parameters(parameter_names(request.query), frozenset(), "http_request.query")
+        content_type = request.content_type or JSON
+        if request.body and content_type == JSON:
+            json = parse(request.body, "http_request.body")
+            return replace(request, content_type=content_type, json=json)
+        return request
+
+    def nonce_policy(self, credential: Credential, session: Session | None) -> NoncePolicy:
+        """Return the rule of Barong: milliseconds, less than 5 s from the server's clock.
+
+        Barong from 2.4.5 on does not check that a nonce is new; NebulaEX's guide asks for it.
+        """
+        return _NONCE
+
+    async def sign(
+        self,
+        request: HttpRequest,
+        credential: Credential,
+        environment: Environment,
+        moment: Moment,
+        session: Session | None,
+    ) -> SignedHttpRequest:
+        """Return the request with the three headers; its body is the caller's."""
+        nonce = str(moment.nonce)
+        api_key = credential.fields["api_key"]
+        signature = await credential.signer.sign((nonce + api_key).encode())
+        headers = (
+            ("X-Auth-Apikey", api_key),
+            ("X-Auth-Nonce", nonce),
+            ("X-Auth-Signature", signature.hex()),
+        )
+        return signed_request(request, environment, headers, expire_time_ms=int(nonce) + _WINDOW_MS)

@@ -1,0 +1,220 @@
+"""WhiteBIT: a JSON body that names its own path and nonce, sent in base64 and signed as such.
+
+The signature binds path and body. Sources: WhiteBIT "Private HTTP API Authentication";
+whitebit-exchange/docs data/auth.yaml and guides/first-api-call.mdx (4a67f22);
+whitebit-exchange/api-docs PR #5 for nonceWindow.
+"""
+
+import base64
+import re
+from dataclasses import replace
+
+from privyseald.errors import FieldInvalid, ParameterReserved
+from privyseald.key import Algorithm
+from privyseald.signing.signer import Credential
+from privyseald.strict_json import compact, parse_object
+from privyseald.venues.http_request import JSON, HttpRequest
+from privyseald.venues.registry import register
+from privyseald.venues.signed import signed_request
+from privyseald.venues.venue import (
+    Coverage,
+    Environment,
+    Field,
+    KeyKind,
+    Moment,
+    NonceOrder,
+    NoncePolicy,
+    NonceUnit,
+    Operation,
+    Session,
+    SignedHttpRequest,
+)
+
+_WINDOW_MS = 5_000
+_IN_WINDOW = NoncePolicy(NonceUnit.MS, NonceOrder.UNIQUE, _WINDOW_MS)
+_INCREASING = NoncePolicy(NonceUnit.MS, NonceOrder.INCREASING, None)
+_RESERVED = ("request", "nonce", "nonceWindow")
+_BODY = "http_request.body"
+
+
+def _operations(tags: str, *paths: str) -> tuple[Operation, ...]:
+    return tuple(Operation(path, "POST", f"/api/v4/{path}", tuple(tags.split())) for path in paths)
+
+
+@register
+class Whitebit:
+    """Signs with `X-TXC-APIKEY`, `X-TXC-PAYLOAD` and `X-TXC-SIGNATURE`."""
+
+    name = "whitebit"
+    about = "WhiteBIT: HMAC-SHA512 over the base64 of a JSON body that holds path and nonce"
+    environments = (
+        Environment("production", (("/api/", "https://whitebit.com"),)),
+        Environment("eu", (("/api/", "https://whitebit.eu"),)),
+    )
+    key_kinds = (
+        KeyKind(
+            Algorithm.HMAC_SHA512,
+            "an API key; the secret is used as text",
+            (
+                Field(
+                    "api_key",
+                    "the public API key",
+                    re.compile(r"[\x21-\x7e]{1,128}"),
+                    required=True,
+                ),
+                Field(
+                    "nonce_window",
+                    "'true' (as if left out): nonces are times within 5 s and may arrive in any "
+                    "order; 'false': each nonce must be above the one that arrived before",
+                    re.compile("true|false"),
+                    example="true",
+                ),
+            ),
+            public_id="api_key",
+            intents=frozenset({"http_request"}),
+        ),
+    )
+    coverage = Coverage.PATH_AND_BODY
+    nonce_policies = (_IN_WINDOW, _INCREASING)
+    operations = (
+        *_operations(
+            "read",
+            "main-account/balance",
+            "main-account/history",
+            "main-account/fee",
+            "main-account/codes/my",
+            "main-account/codes/history",
+            "trade-account/balance",
+            "trade-account/executed-history",
+            "trade-account/order",
+            "trade-account/order/history",
+            "orders",
+            "market/fee",
+            "collateral-account/balance",
+            "collateral-account/balance-summary",
+            "collateral-account/summary",
+            "collateral-account/positions/open",
+            "collateral-account/positions/history",
+            "oco-orders",
+            "conditional-orders",
+            "sub-account/list",
+            "sub-account/balances",
+            "sub-account/transfer/history",
+            "profile/websocket_token",
+        ),
+        *_operations(
+            "trade",
+            "order/new",
+            "order/market",
+            "order/stock_market",
+            "order/stop_limit",
+            "order/stop_market",
+            "order/bulk",
+            "order/modify",
+            "order/kill-switch",
+            "order/collateral/limit",
+            "order/collateral/market",
+            "order/collateral/bulk",
+            "order/collateral/stop-limit",
+            "order/collateral/trigger-market",
+            "order/collateral/oco",
+            "collateral-account/leverage",
+            "collateral-account/hedge-mode/update",
+            "convert/estimate",
+            "convert/confirm",
+        ),
+        *_operations(
+            "trade cancel",
+            "order/cancel",
+            "order/cancel/all",
+            "order/conditional-cancel",
+            "order/oco-cancel",
+            "collateral-account/position/close",
+        ),
+        *_operations(
+            "deposit read",
+            "main-account/address",
+            "main-account/create-new-address",
+            "main-account/fiat-deposit-url",
+        ),
+        *_operations(
+            "withdrawal",
+            "main-account/withdraw",
+            "main-account/withdraw-pay",
+            "main-account/codes",
+            "main-account/codes/apply",
+        ),
+        *_operations("transfer", "main-account/transfer", "sub-account/transfer"),
+        *_operations(
+            "key-management",
+            "sub-account/create",
+            "sub-account/edit",
+            "sub-account/delete",
+            "sub-account/block",
+            "sub-account/unblock",
+            "sub-account/api-key/create",
+            "sub-account/api-key/edit",
+            "sub-account/api-key/delete",
+            "sub-account/api-key/reset",
+        ),
+    )
+
+    def normalise(self, request: HttpRequest, credential: Credential) -> HttpRequest:
+        r"""Return the request with its body compact, as WhiteBIT wants it.
+
+        Blanks between tokens go, `\/` becomes `/`; key order, digits and all else stay.
+        """
+        if request.method != "POST":
+            raise FieldInvalid(
+                "http_request.method", "must be POST: WhiteBIT's private API takes no other"
+            )
+        if request.query:
+            raise FieldInvalid(
+                "http_request.query",
+                "must be empty: WhiteBIT's private API takes parameters in the JSON body",
+            )
+        if request.content_type not in {"", JSON}:
+            raise FieldInvalid("http_request.content_type", f"must be {JSON}, or empty")
+        if "%" in request.path or '"' in request.path:
+            raise FieldInvalid("http_request.path", "must be one of WhiteBIT's plain paths")
+        body = request.body or b"{}"
+        parameters = parse_object(body, _BODY)
+        for name in _RESERVED:
+            if name in parameters:
+                raise ParameterReserved(
+                    _BODY, f"holds '{name}', which Privyseal adds itself; leave it out"
+                )
+        return replace(request, body=compact(body), content_type=JSON, json=parameters)
+
+    def nonce_policy(self, credential: Credential, session: Session | None) -> NoncePolicy:
+        """Return the rule that the key's `nonce_window` chooses."""
+        if credential.fields.get("nonce_window") == "false":
+            return _INCREASING
+        return _IN_WINDOW
+
+    async def sign(
+        self,
+        request: HttpRequest,
+        credential: Credential,
+        environment: Environment,
+        moment: Moment,
+        session: Session | None,
+    ) -> SignedHttpRequest:
+        """Return a new body, which opens with `request`, `nonce` and `nonceWindow`, and headers."""
+        in_window = self.nonce_policy(credential, session) is _IN_WINDOW
+        opening = f'{{"request":"{request.path}","nonce":{moment.nonce}'
+        if in_window:
+            opening += ',"nonceWindow":true'
+        rest = b"}" if request.body == b"{}" else b"," + request.body[1:]
+        body = opening.encode() + rest
+        payload = base64.b64encode(body)
+        signature = await credential.signer.sign(payload)
+        headers = (
+            ("X-TXC-APIKEY", credential.fields["api_key"]),
+            ("X-TXC-PAYLOAD", payload.decode()),
+            ("X-TXC-SIGNATURE", signature.hex()),
+        )
+        expire_time_ms = (moment.nonce or 0) + _WINDOW_MS if in_window else None
+        return signed_request(
+            replace(request, body=body), environment, headers, expire_time_ms=expire_time_ms
+        )
