@@ -39,18 +39,31 @@ class KeyDocument:
     def to_record(self) -> dict[str, str]:
         """Return the flat document, secret included: only for a store that is about to seal it."""
         record = {
+            **self.fields,
             "schema": SCHEMA,
             "venue": self.venue,
             "environment": self.environment,
             "algorithm": self.algorithm.value,
             "state": self.state.value,
-            **self.fields,
         }
         if self.request_id:
             record["request_id"] = self.request_id
         if self.material is not None:
             record[material_field(self.algorithm)] = self.material.reveal().decode("ascii")
         return record
+
+    def reserves(self, document: "KeyDocument") -> bool:
+        """Whether this is the reservation that `document` may complete."""
+        return self.state is KeyState.CREATING and self.request_id == document.request_id
+
+    def is_same_key(self, document: "KeyDocument") -> bool:
+        """Whether `document` was written already: a write whose answer was lost is repeated."""
+        return (
+            self.material is not None
+            and self.request_id != ""
+            and self.request_id == document.request_id
+            and self.material == document.material
+        )
 
 
 def read_record(record: Mapping[str, object]) -> KeyDocument:

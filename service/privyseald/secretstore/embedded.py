@@ -1,0 +1,202 @@
+"""Keys in one encrypted SQLite file, for one process: no server needed."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from privyseald.clock import Clock
+from privyseald.config_error import ConfigInvalid
+from privyseald.errors import SecretStoreUnreachable
+from privyseald.key import Key, KeyState
+from privyseald.secretstore.document import KeyDocument, open_document
+from privyseald.secretstore.record_file import Record, RecordFile
+from privyseald.secretstore.refusals import key_creating, key_exists, key_unknown
+from privyseald.secretstore.sealed_record import RecordSeal
+from privyseald.secretstore.store import KeyPage
+from privyseald.secretstore.store_key import (
+    ScryptSetting,
+    SealBroken,
+    StoreKey,
+    key_from_file,
+    key_from_passphrase,
+)
+from privyseald.signing.signer import Credential
+
+_T = TypeVar("_T")
+_CHECK = b"privyseal"
+_KEY_FILE = b"key file"
+_RETRY_MS = 1_000
+
+
+class EmbeddedStore:
+    """A SecretStore in a file. All its work runs on one thread of its own, in order."""
+
+    def __init__(self, file: RecordFile, seal: RecordSeal, clock: Clock) -> None:
+        self._file = file
+        self._seal = seal
+        self._clock = clock
+        self._closed = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="privyseal-store")
+
+    @classmethod
+    def open_path(
+        cls,
+        path: Path,
+        *,
+        key_file: Path | None = None,
+        passphrase_file: Path | None = None,
+        clock: Clock,
+    ) -> "EmbeddedStore":
+        """Open the store, or make a new one, under the key of exactly one of the two files.
+
+        Raises ConfigInvalid when the file is in use, is no store, or has another key.
+        """
+        if (key_file is None) == (passphrase_file is None):
+            raise ConfigInvalid(
+                "store.key_file, store.passphrase_file: give exactly one of them; "
+                "'privyseal keys new-store-key FILE' makes a key file"
+            )
+        file = RecordFile(path)
+        try:
+            key = _store_key(file, path, key_file, passphrase_file)
+        except BaseException:
+            file.close()
+            raise
+        return cls(file, RecordSeal(key), clock)
+
+    async def open(self, key_id: str) -> Credential:
+        """Return the key ready for use."""
+        return await self._run(lambda: self._open(key_id))
+
+    async def get(self, key_id: str) -> Key:
+        """Return the public facts; the secret stays sealed."""
+        return await self._run(lambda: self._seal.key(self._find(key_id)))
+
+    async def list(self, after: str, limit: int) -> KeyPage:
+        """Return up to `limit` keys whose ids come after `after`."""
+        rows = await self._run(lambda: self._file.after(after, limit + 1))
+        keys = tuple(self._seal.key(row) for row in rows[:limit])
+        return KeyPage(keys, keys[-1].key_id if len(rows) > limit else "")
+
+    async def create(self, key_id: str, document: KeyDocument) -> Key:
+        """Write a key that must not exist yet."""
+        return await self._run(lambda: self._create(key_id, document))
+
+    async def complete(self, key_id: str, document: KeyDocument) -> Key:
+        """Replace a reservation by the whole key; once more with the same key changes nothing."""
+        return await self._run(lambda: self._complete(key_id, document))
+
+    async def set_state(self, key_id: str, state: KeyState) -> Key:
+        """Disable or enable a key; its version stays."""
+        return await self._run(lambda: self._set_state(key_id, state))
+
+    async def delete(self, key_id: str) -> None:
+        """Erase the key."""
+        if not await self._run(lambda: self._file.remove(key_id)):
+            raise key_unknown(key_id)
+
+    async def check(self) -> None:
+        """Read the file."""
+        await self._run(lambda: self._file.setting("check"))
+
+    async def close(self) -> None:
+        """Close the file after the work in progress, and let its lock go."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
+            self._thread.shutdown()
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        if self._closed:
+            raise SecretStoreUnreachable("the embedded store is closed; this server is stopping")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except sqlite3.Error as error:
+            raise SecretStoreUnreachable(
+                "the embedded store's file can't be read or written; an operator must look at "
+                "its disk's space, health and permissions",
+                retry_after_ms=_RETRY_MS,
+            ) from error
+
+    def _open(self, key_id: str) -> Credential:
+        row = self._find(key_id)
+        key = self._seal.key(row)
+        document = self._seal.document(row)
+        if key.state is KeyState.CREATING:
+            raise key_creating(key_id)
+        return open_document(key, document)
+
+    def _create(self, key_id: str, document: KeyDocument) -> Key:
+        now = self._now_ms()
+        row = self._seal.write(key_id, document, 1, now, now)
+        if not self._file.insert(row):
+            raise key_exists(key_id)
+        return self._seal.key(row)
+
+    def _complete(self, key_id: str, document: KeyDocument) -> Key:
+        row = self._find(key_id)
+        held = self._seal.document(row)
+        if held.is_same_key(document):
+            return self._seal.key(row)
+        if not held.reserves(document):
+            raise key_exists(key_id)
+        row = self._seal.write(
+            key_id, document, row.version + 1, row.create_time_ms, self._now_ms()
+        )
+        self._file.replace(row)
+        return self._seal.key(row)
+
+    def _set_state(self, key_id: str, state: KeyState) -> Key:
+        row = self._find(key_id)
+        if row.state == KeyState.CREATING:
+            raise key_creating(key_id)
+        row = self._seal.with_state(row, state)
+        self._file.replace(row)
+        return self._seal.key(row)
+
+    def _find(self, key_id: str) -> Record:
+        row = self._file.find(key_id)
+        if row is None:
+            raise key_unknown(key_id)
+        return row
+
+    def _now_ms(self) -> int:
+        return self._clock.time_us() // 1_000
+
+
+def _store_key(
+    file: RecordFile, path: Path, key_file: Path | None, passphrase_file: Path | None
+) -> StoreKey:
+    """Return the store's key, checked against the record that a new store gets."""
+    kdf = file.setting("kdf")
+    if kdf is not None and (kdf == _KEY_FILE) != (key_file is not None):
+        wanted = "store.key_file" if kdf == _KEY_FILE else "store.passphrase_file"
+        raise ConfigInvalid(f"{wanted}: {path} was made with one; give that file")
+    try:
+        key, setting = _derive(kdf, key_file, passphrase_file)
+        sealed = file.setting("check")
+        if sealed is None:
+            file.put_settings(kdf=setting, check=key.seal(_CHECK, setting))
+        else:
+            key.unseal(sealed, setting)
+    except SealBroken as error:
+        raise ConfigInvalid(
+            f"store.key_file, store.passphrase_file: {key_file or passphrase_file} is not what "
+            f"{path} was made with; give the file that it was made with"
+        ) from error
+    return key
+
+
+def _derive(
+    kdf: bytes | None, key_file: Path | None, passphrase_file: Path | None
+) -> tuple[StoreKey, bytes]:
+    """Return the key, and how it came about as the store writes it down."""
+    if passphrase_file is None:
+        assert key_file is not None  # noqa: S101  # open_path saw to it
+        return key_from_file(key_file), _KEY_FILE
+    scrypt = ScryptSetting(os.urandom(16)) if kdf is None else ScryptSetting.from_text(kdf.decode())
+    return key_from_passphrase(passphrase_file, scrypt), scrypt.to_text().encode()

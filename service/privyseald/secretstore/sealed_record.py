@@ -1,0 +1,76 @@
+"""Between a key and its row: the document is sealed, the facts are tagged."""
+
+import json
+from dataclasses import asdict, replace
+
+from privyseald.errors import CredentialMalformed
+from privyseald.key import Key, KeyState
+from privyseald.secretstore.document import KeyDocument, read_record
+from privyseald.secretstore.facts import KeyFacts, facts_of
+from privyseald.secretstore.record_file import Record
+from privyseald.secretstore.store_key import SealBroken, StoreKey
+
+
+class RecordSeal:
+    """Turns documents into rows and back. A row that someone edited is found, not used."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: StoreKey) -> None:
+        self._key = key
+
+    def write(
+        self, key_id: str, document: KeyDocument, version: int, create_ms: int, update_ms: int
+    ) -> Record:
+        """Return the row of a document. Raises FieldInvalid for a secret that is no key."""
+        facts = json.dumps(asdict(facts_of(document)), separators=(",", ":"))
+        row = Record(key_id, version, document.state.value, facts, create_ms, update_ms)
+        return self._sealed(row, json.dumps(document.to_record()).encode())
+
+    def with_state(self, row: Record, state: KeyState) -> Record:
+        """Return the row in another state, sealed anew because the state is bound."""
+        return self._sealed(replace(row, state=state.value), self._plain(row))
+
+    def key(self, row: Record) -> Key:
+        """Return the public facts of a row, its secret left sealed. Raises CredentialMalformed."""
+        if self._key.tag(_bound(row)) != row.tag:
+            raise _edited(row.key_id)
+        facts = KeyFacts(**json.loads(row.facts))
+        return facts.key(
+            row.key_id, KeyState(row.state), row.version, row.create_time_ms, row.update_time_ms
+        )
+
+    def document(self, row: Record) -> KeyDocument:
+        """Return the document of a row. Raises CredentialMalformed."""
+        return read_record(json.loads(self._plain(row)))
+
+    def _plain(self, row: Record) -> bytes:
+        try:
+            return self._key.unseal(row.sealed, _bound(row))
+        except SealBroken as error:
+            raise _edited(row.key_id) from error
+
+    def _sealed(self, row: Record, plain: bytes) -> Record:
+        bound = _bound(row)
+        return replace(row, tag=self._key.tag(bound), sealed=self._key.seal(plain, bound))
+
+
+def _bound(row: Record) -> bytes:
+    """Return the bytes of everything that stands in clear."""
+    return json.dumps(
+        [
+            row.key_id,
+            row.version,
+            row.state,
+            row.facts,
+            row.create_time_ms,
+            row.update_time_ms,
+        ]
+    ).encode()
+
+
+def _edited(key_id: str) -> CredentialMalformed:
+    return CredentialMalformed(
+        f"the embedded store's record of key '{key_id}' was changed from outside; "
+        "restore the store's file from a backup, or delete the key and import it again",
+    )
