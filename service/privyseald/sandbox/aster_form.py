@@ -29,7 +29,8 @@ _FORM = "application/x-www-form-urlencoded"
 class Form:
     """What was sent. `signed` is query and body as they came, less the signature at the end.
 
-    Where a name stands in both, `values` has the query's (asterdex/api-docs V1).
+    Where a name stands in both, `values` has the query's (asterdex/api-docs V1). Its order is
+    that of the body, then the query.
     """
 
     signed: str
@@ -49,6 +50,19 @@ def read_form(request: Incoming) -> Form:
     `signature` must be the last parameter of query and body joined. A body counts as
     parameters only under the content type of forms; that is inferred.
     """
+    form = read_unordered_form(request)
+    query, body = request.query, request.body.decode()
+    rest, name, signature = (body or query).rpartition("signature=")
+    if name and rest and not rest.endswith("&"):
+        name = ""
+    if "signature" in form.values and (not name or "&" in signature):
+        raise refusal(BAD_SIGNATURE)
+    signed = (query if body else "") + rest.removesuffix("&")
+    return Form(signed, signature if name else "", form.values)
+
+
+def read_unordered_form(request: Incoming) -> Form:
+    """Return the parameters of a request whose signature may stand anywhere. Raises Refused."""
     query = request.query
     try:
         body = request.body.decode()
@@ -57,14 +71,7 @@ def read_form(request: Incoming) -> Form:
         raise refusal(NOT_UTF8) from None
     is_form = request.header("content-type").partition(";")[0].strip().lower() == _FORM
     values = {**_values(body if is_form else ""), **_values(query)}
-    last = body or query
-    rest, name, signature = last.rpartition("signature=")
-    if name and rest and not rest.endswith("&"):
-        name = ""
-    if "signature" in values and (not name or "&" in signature):
-        raise refusal(BAD_SIGNATURE)
-    signed = (query if body else "") + rest.removesuffix("&")
-    return Form(signed, signature if name else "", values)
+    return Form("", values.get("signature", ""), values)
 
 
 def _values(text: str) -> dict[str, str]:

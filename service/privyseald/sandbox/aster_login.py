@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from eth_account.messages import encode_defunct
 
 from privyseald.sandbox.accounts import Accounts, AsterAccount, AsterKey
-from privyseald.sandbox.aster_v3 import recover
+from privyseald.sandbox.aster_typed_data import recover
 from privyseald.sandbox.knobs import AsterKnobs
 from privyseald.sandbox.message import Answer, Incoming, Json, Refused
 

@@ -180,7 +180,7 @@ class Control:
 def _object(body: bytes) -> dict[str, Json]:
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _Wrong("the body is not JSON") from None
     if not isinstance(value, dict):
         raise _Wrong("the body must be a JSON object")

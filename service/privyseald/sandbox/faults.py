@@ -52,6 +52,11 @@ class Fault:
         """Whether the caller gets another answer than the venue's."""
         return self.status is not None or self.spoil is not None
 
+    @property
+    def answer_status(self) -> int | None:
+        """The HTTP status of the answer; None leaves the venue's own."""
+        return 302 if self.status is None and self.spoil is Spoil.REDIRECT else self.status
+
     def hits(self, venue: str, method: str, path: str) -> bool:
         """Whether this request is one of those that the fault is for."""
         return (

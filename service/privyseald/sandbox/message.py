@@ -40,7 +40,7 @@ class Incoming:
         """Return the body as a JSON object; an empty one when it is anything else."""
         try:
             value = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}
 

@@ -24,9 +24,10 @@ from privyseald.sandbox.whitebit import Whitebit
 class Sandbox:
     """The venues as servers. Use `async with`, or `start` and `close`.
 
-    With `port` 0 each server takes a free port; else the control server takes `port` and the
-    venues the next four, NebulaEX, KIIEX, WhiteBIT and Aster. `urls` maps a venue to its base URL,
-    `control_url` is where faults, accounts, knobs and the clock are set from outside.
+    `host` is an IP address. With `port` 0 each server takes a free port; else the control
+    server takes `port` and the venues the next four: NebulaEX, KIIEX, WhiteBIT, Aster. `urls`
+    maps a venue to its base URL; at `control_url` faults, accounts, knobs and the clock are
+    set from outside.
 
     The accounts' credentials are public, and anybody who reaches the control server may
     change them, so an address other than loopback is refused unless `allow_remote` is set.
@@ -44,6 +45,8 @@ class Sandbox:
     ) -> None:
         if not allow_remote and not ipaddress.ip_address(host).is_loopback:
             raise ValueError(f"{host} is not loopback; allow_remote=True would permit it")
+        if not 0 <= port <= 65_531:
+            raise ValueError("port must leave room for four more, up to 65531")
         self._host = host
         self._port = port
         self._runners: list[web.ServerRunner] = []

@@ -56,14 +56,14 @@ class Site:
 
     def _judge(self, incoming: Incoming, fault: Fault | None) -> Answer:
         if fault is not None and fault.replaces and not fault.handled:
-            return Answer(fault.status or 200, None, refusal="fault")
+            return Answer(fault.answer_status or 200, {"sandbox": "fault"}, refusal="fault")
         skew_ms = fault.clock_skew_ms if fault is not None else 0
         try:
             answer = self._venue.answer(incoming, self._clock.time_us() + skew_ms * 1_000)
         except Refused as refused:
             answer = refused.answer
-        if fault is not None and fault.status is not None:
-            return replace(answer, status=fault.status)
+        if fault is not None and fault.answer_status is not None:
+            return replace(answer, status=fault.answer_status)
         return answer
 
     def _record(self, number: int, incoming: Incoming, answer: Answer, fault: Fault | None) -> None:
@@ -111,8 +111,7 @@ async def _spoil(request: web.BaseRequest, answer: Answer, fault: Fault) -> web.
         case Spoil.WRONG_JSON:
             text = _WRONG_JSON
         case Spoil.REDIRECT:
-            status = fault.status or 302
-            return web.Response(status=status, headers={"Location": "/elsewhere"})
+            return web.Response(status=answer.status, headers={"Location": "/elsewhere"})
         case Spoil.HALF:
             return await _send_half(request, answer.status, text.encode())
         case Spoil.DROP:

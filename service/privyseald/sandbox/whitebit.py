@@ -155,7 +155,7 @@ def _canonical_object(body: bytes) -> dict[str, Json]:
     r"""Return a JSON object written without blanks, `\/` or a key twice. Raises Refused."""
     try:
         text = body.decode()
-        value = json.loads(text, object_pairs_hook=_unrepeated)
+        value = json.loads(text, object_pairs_hook=_unrepeated, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise _invalid_payload() from None
     escapes = {pair for found in _STRING.finditer(text) for pair in _ESCAPED_PAIR.findall(found[1])}
@@ -170,6 +170,10 @@ def _unrepeated(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     if len(value) != len(pairs):
         raise ValueError("a key stands twice")
     return value
+
+
+def _no_constant(name: str) -> Json:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _invalid_payload() -> Refused:
