@@ -20,6 +20,8 @@ _SECRET_FIELDS = frozenset({"api_secret", "private_key"})
 _OWN_FIELDS = frozenset({"schema", "venue", "environment", "algorithm", "state", "request_id"})
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _MAX_VALUE = 1024
+_ALGORITHMS = {each.value: each for each in Algorithm}
+_STATES = {each.value: each for each in KeyState}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +88,13 @@ def read_record(record: Mapping[str, object]) -> KeyDocument:
         raise _malformed("schema", f"is not {SCHEMA}; this release reads only that")
     if "venue" not in texts:
         raise _malformed("venue", "is missing")
-    try:
-        algorithm = Algorithm(texts.get("algorithm", ""))
-    except ValueError as error:
-        raise _malformed(
-            "algorithm", "must be one of " + ", ".join(each.value for each in Algorithm)
-        ) from error
-    try:
-        state = KeyState(texts.get("state", KeyState.ENABLED))
-    except ValueError as error:
-        raise _malformed("state", "must be ENABLED, DISABLED or CREATING") from error
+    # Looked up, not converted: the ValueError of an enum quotes the value.
+    algorithm = _ALGORITHMS.get(texts.get("algorithm", ""))
+    if algorithm is None:
+        raise _malformed("algorithm", "must be one of " + ", ".join(_ALGORITHMS))
+    state = _STATES.get(texts.get("state", KeyState.ENABLED.value))
+    if state is None:
+        raise _malformed("state", "must be ENABLED, DISABLED or CREATING")
     wanted = material_field(algorithm)
     material = texts.get(wanted)
     if material is None and state is not KeyState.CREATING:

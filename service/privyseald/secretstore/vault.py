@@ -1,0 +1,240 @@
+"""Keys in HashiCorp Vault or OpenBao: one KV v2 document a key."""
+
+import asyncio
+import re
+from contextlib import suppress
+from dataclasses import replace
+
+import structlog
+
+from privyseald.clock import Clock
+from privyseald.config_error import ConfigInvalid
+from privyseald.errors import FieldInvalid, PrivysealError, SecretStoreForbidden, Unavailable
+from privyseald.key import Key, KeyState, check_key_id
+from privyseald.secretstore.custom_metadata import Note, read_note, write_note
+from privyseald.secretstore.document import KeyDocument, open_document, read_record
+from privyseald.secretstore.facts import facts_of
+from privyseald.secretstore.refusals import key_creating, key_exists, key_unknown
+from privyseald.secretstore.store import KeyPage
+from privyseald.signing.signer import Credential
+from privyseald.vault.answers import SecretMetadata
+from privyseald.vault.client import VaultClient
+from privyseald.vault.errors import PathMissing, VersionMismatch
+
+_FOLDER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
+_READS_AT_ONCE = 8
+_NOTE_PAUSES_S = (0.0, 0.1, 0.4)
+_log = structlog.get_logger(__name__)
+
+
+class VaultStore:
+    """A SecretStore at `{mount}/data/{prefix}/{key_id}`.
+
+    The document alone decides what a key is and signs with; custom metadata holds the public
+    facts and the state, so that `get` and `list` read no secret. A document written by hand
+    has none, and is ENABLED.
+    """
+
+    def __init__(self, client: VaultClient, *, mount: str, prefix: str, clock: Clock) -> None:
+        for name, folder in (("mount", mount), ("prefix", prefix)):
+            if not _FOLDER.fullmatch(folder):
+                raise ConfigInvalid(
+                    f"store.url: the {name} must be of letters, digits, '-', '_' and '.', parted "
+                    "by '/', as in vault://signer/keys"
+                )
+        self._client = client
+        self._mount = mount
+        self._prefix = prefix
+        self._clock = clock
+
+    async def open(self, key_id: str) -> Credential:
+        """Return the key ready for use, after one read."""
+        try:
+            found = await self._client.read(self._mount, self._path(key_id))
+        except PathMissing:
+            raise key_unknown(key_id) from None
+        document = read_record(found.data)
+        if document.state is KeyState.CREATING:
+            raise key_creating(key_id)
+        note = read_note(found.custom_metadata)
+        key = note.facts.key(
+            key_id,
+            _state(note, document),
+            found.version,
+            note.create_time_ms or found.create_time_ms,
+            found.create_time_ms,
+        )
+        credential = open_document(key, document)
+        signer = credential.signer
+        known_id = note.facts.public_id or document.fields.get("api_key", "")
+        # What signs is told by the document; a note that someone edited can't change it.
+        key = replace(
+            key,
+            venue=document.venue,
+            environment=document.environment,
+            algorithm=document.algorithm.value,
+            public_id=known_id or signer.public_id,
+            public_key_pem=signer.public_key_pem,
+        )
+        return replace(credential, key=key)
+
+    async def get(self, key_id: str) -> Key:
+        """Return what the metadata tells; a key written by hand tells little."""
+        metadata = await self._metadata(key_id)
+        if metadata is None:
+            raise key_unknown(key_id)
+        return _key(key_id, metadata)
+
+    async def list(self, after: str, limit: int) -> KeyPage:
+        """Return keys by one LIST and one metadata read each, a few at once."""
+        names = await self._client.list(self._mount, self._prefix)
+        key_ids = sorted(name for name in names if name > after and _is_key_id(name))
+        keys: list[Key] = []
+        for start in range(0, len(key_ids), _READS_AT_ONCE):
+            batch = key_ids[start : start + _READS_AT_ONCE]
+            found = await asyncio.gather(*(self._metadata(key_id) for key_id in batch))
+            keys += [
+                _key(key_id, metadata)
+                for key_id, metadata in zip(batch, found, strict=True)
+                if metadata is not None
+            ]
+            if len(keys) > limit:
+                return KeyPage(tuple(keys[:limit]), keys[limit - 1].key_id)
+        return KeyPage(tuple(keys), "")
+
+    async def create(self, key_id: str, document: KeyDocument) -> Key:
+        """Write the document where none may be, then its note."""
+        facts = facts_of(document)
+        path = self._path(key_id)
+        version, now = await self._write_new(key_id, document)
+        try:
+            await self._write_note(key_id, Note(facts, document.state, now))
+        except SecretStoreForbidden:
+            with suppress(PrivysealError):
+                await self._client.delete(self._mount, path)
+            raise
+        return facts.key(key_id, document.state, version, now, now)
+
+    async def complete(self, key_id: str, document: KeyDocument) -> Key:
+        """Replace a reservation by the whole key; once more with the same key changes nothing."""
+        facts = facts_of(document)
+        path = self._path(key_id)
+        try:
+            found = await self._client.read(self._mount, path)
+        except PathMissing:
+            raise key_unknown(key_id) from None
+        held = read_record(found.data)
+        noted = read_note(found.custom_metadata)
+        create_time_ms = noted.create_time_ms or found.create_time_ms
+        state = document.state
+        if held.is_same_key(document):
+            version, now = found.version, found.create_time_ms
+            state = _state(noted, held)
+        elif held.reserves(document):
+            try:
+                version, now = await self._client.write(
+                    self._mount, path, document.to_record(), found.version
+                )
+            except VersionMismatch:
+                raise key_exists(key_id) from None
+        else:
+            raise key_exists(key_id)
+        try:
+            await self._write_note(key_id, Note(facts, state, create_time_ms))
+        except SecretStoreForbidden:
+            # The key is in; an error here would make a caller believe that it is lost.
+            _log.warning("vault_note_forbidden", key=key_id)
+        return facts.key(key_id, state, version, create_time_ms, now)
+
+    async def set_state(self, key_id: str, state: KeyState) -> Key:
+        """Disable or enable a key in its metadata; the document stays as it is."""
+        metadata = await self._metadata(key_id)
+        if metadata is None:
+            raise key_unknown(key_id)
+        key = _key(key_id, metadata)
+        if key.state is KeyState.CREATING:
+            raise key_creating(key_id)
+        custom = {**metadata.custom_metadata, "state": state.value}
+        await self._client.write_custom_metadata(self._mount, self._path(key_id), custom)
+        return replace(key, state=state)
+
+    async def delete(self, key_id: str) -> None:
+        """Remove the document with all its versions; also one that Vault only marked deleted."""
+        path = self._path(key_id)
+        try:
+            await self._client.read_metadata(self._mount, path)
+        except PathMissing:
+            raise key_unknown(key_id) from None
+        await self._client.delete(self._mount, path)
+
+    async def check(self) -> None:
+        """Return when Vault is unsealed, takes our token, and the mount is KV v2."""
+        await self._client.check(self._mount)
+
+    async def close(self) -> None:
+        """Revoke our token and drop the connections."""
+        await self._client.close()
+
+    def _path(self, key_id: str) -> str:
+        return f"{self._prefix}/{check_key_id(key_id)}"
+
+    async def _metadata(self, key_id: str) -> SecretMetadata | None:
+        """Return the metadata of a key whose current version can be read."""
+        try:
+            metadata = await self._client.read_metadata(self._mount, self._path(key_id))
+        except PathMissing:
+            return None
+        return None if metadata.is_deleted(self._clock.time_us() // 1_000) else metadata
+
+    async def _write_new(self, key_id: str, document: KeyDocument) -> tuple[int, int]:
+        """Return version and time of a document written where none was, or where an operator
+        deleted one: Vault keeps that one's version, and wants it named. Raises KeyExists.
+        """
+        path, record = self._path(key_id), document.to_record()
+        with suppress(VersionMismatch):
+            return await self._client.write(self._mount, path, record, 0)
+        with suppress(VersionMismatch, PathMissing):
+            metadata = await self._client.read_metadata(self._mount, path)
+            if metadata.is_deleted(self._clock.time_us() // 1_000):
+                return await self._client.write(self._mount, path, record, metadata.version)
+        raise key_exists(key_id)
+
+    async def _write_note(self, key_id: str, note: Note) -> None:
+        """Write the note. The document says all that counts, so an outage here is only logged."""
+        custom = write_note(note)
+        for pause_s in _NOTE_PAUSES_S:
+            await asyncio.sleep(pause_s)
+            try:
+                await self._client.write_custom_metadata(self._mount, self._path(key_id), custom)
+            except Unavailable as error:
+                reason = error.reason
+            else:
+                return
+        _log.warning("vault_note_not_written", key=key_id, reason=reason)
+
+
+def _state(note: Note, document: KeyDocument) -> KeyState:
+    """Return the state of a whole key: a note left from its reservation counts for nothing."""
+    if note.state in (None, KeyState.CREATING):
+        return document.state
+    return note.state
+
+
+def _is_key_id(name: str) -> bool:
+    """Whether a name in the folder can be a key; a folder's name ends in a slash."""
+    try:
+        check_key_id(name)
+    except FieldInvalid:
+        return False
+    return True
+
+
+def _key(key_id: str, metadata: SecretMetadata) -> Key:
+    note = read_note(metadata.custom_metadata)
+    return note.facts.key(
+        key_id,
+        note.state or KeyState.ENABLED,
+        metadata.version,
+        note.create_time_ms or metadata.create_time_ms,
+        metadata.version_time_ms,
+    )

@@ -1,0 +1,179 @@
+"""What the stores ask of Vault: KV v2, as whoever the token proves."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import TypeVar
+
+from privyseald.clock import Clock
+from privyseald.errors import SecretStoreForbidden, SecretStoreUnreachable
+from privyseald.signing.secret import SecretBytes
+from privyseald.vault.answers import (
+    SecretMetadata,
+    SecretVersion,
+    read_is_kv2,
+    read_metadata,
+    read_names,
+    read_version,
+    read_written,
+)
+from privyseald.vault.auth import AuthMethod
+from privyseald.vault.backoff import RenewalTimes
+from privyseald.vault.connection import VaultAddress, VaultConnection
+from privyseald.vault.errors import (
+    RETRY_MS,
+    PathMissing,
+    RequestRefused,
+    TokenRefused,
+    VaultRefusal,
+    answer_malformed,
+)
+from privyseald.vault.renewal import TokenRenewal
+
+_T = TypeVar("_T")
+
+
+class VaultClient:
+    """Reads and writes KV v2 secrets. Every method may raise the failures of `SecretStore`,
+    and PathMissing or VersionMismatch where it says so.
+    """
+
+    def __init__(self, connection: VaultConnection, tokens: TokenRenewal) -> None:
+        self._connection = connection
+        self._tokens = tokens
+
+    @classmethod
+    def connect(
+        cls,
+        address: VaultAddress,
+        method: AuthMethod,
+        clock: Clock,
+        times: RenewalTimes | None = None,
+    ) -> "VaultClient":
+        """Return a client; it logs in when it is used first."""
+        connection = VaultConnection(address)
+        return cls(connection, TokenRenewal(connection, method, clock, times))
+
+    async def read(self, mount: str, path: str) -> SecretVersion:
+        """Return the current version, secret and all. Raises PathMissing."""
+        full = f"{mount}/data/{path}"
+        return read_version(
+            await self._as_us(
+                "read", _pattern(full), lambda token: self._connection.get(full, token)
+            )
+        )
+
+    async def read_metadata(self, mount: str, path: str) -> SecretMetadata:
+        """Return what stands beside the secret. Raises PathMissing."""
+        full = f"{mount}/metadata/{path}"
+        return read_metadata(
+            await self._as_us(
+                "read", _pattern(full), lambda token: self._connection.get(full, token)
+            )
+        )
+
+    async def list(self, mount: str, folder: str) -> list[str]:
+        """Return the names in a folder, none when there is no such folder."""
+        full = f"{mount}/metadata/{folder}"
+        try:
+            return read_names(
+                await self._as_us("list", full, lambda token: self._connection.list(full, token))
+            )
+        except PathMissing:
+            return []
+
+    async def write(
+        self, mount: str, path: str, data: Mapping[str, str], version: int
+    ) -> tuple[int, int]:
+        """Write the version after `version` (0: none may be there); return it and its time.
+
+        Raises VersionMismatch.
+        """
+        full = f"{mount}/data/{path}"
+        body = {"options": {"cas": version}, "data": dict(data)}
+        capability = "update" if version else "create"
+        return read_written(
+            await self._as_us(
+                capability, _pattern(full), lambda token: self._connection.post(full, token, body)
+            )
+        )
+
+    async def write_custom_metadata(
+        self, mount: str, path: str, custom_metadata: Mapping[str, str]
+    ) -> None:
+        """Replace the custom metadata, leaving the path's other settings as they are."""
+        full = f"{mount}/metadata/{path}"
+        # Not by hvac's update_metadata: that also resets delete_version_after.
+        body = {"custom_metadata": dict(custom_metadata)}
+        await self._as_us(
+            "create and update",
+            _pattern(full),
+            lambda token: self._connection.post(full, token, body),
+        )
+
+    async def delete(self, mount: str, path: str) -> None:
+        """Remove a path with all its versions, for good."""
+        full = f"{mount}/metadata/{path}"
+        await self._as_us(
+            "delete", _pattern(full), lambda token: self._connection.delete(full, token)
+        )
+
+    async def check(self, mount: str) -> None:
+        """Return when Vault is unsealed, takes our token, and the mount is KV v2."""
+        full = f"sys/internal/ui/mounts/{mount}"
+        pattern = f"{mount}/data/*"
+        answer = await self._as_us("read", pattern, lambda token: self._connection.get(full, token))
+        if not read_is_kv2(answer):
+            raise SecretStoreForbidden(
+                "the mount of store.url is no KV engine of version 2; an operator must enable one "
+                "there, or correct store.url",
+            )
+
+    async def health(self) -> None:
+        """Return when Vault answers unsealed, whoever asks."""
+        await self._connection.get("sys/health?standbyok=true&perfstandbyok=true", None)
+
+    async def close(self) -> None:
+        """Revoke the token if it is ours, and drop the connections."""
+        await self._tokens.close()
+        await self._connection.close()
+
+    async def _as_us(
+        self,
+        capability: str,
+        pattern: str,
+        request: Callable[[SecretBytes], Awaitable[_T]],
+    ) -> _T:
+        """Send a request; after a 403 find out why, and once more with a new token if it died."""
+        token = await self._tokens.token()
+        try:
+            return await request(token.text)
+        except TokenRefused:
+            pass
+        except RequestRefused:
+            raise answer_malformed() from None
+        if not await self._is_alive(token.text):
+            replaced = await self._tokens.replace(token)
+            if replaced is token:
+                raise SecretStoreUnreachable(
+                    "Vault does not take this service's token any more, though it is new; "
+                    "it will log in again shortly",
+                    retry_after_ms=RETRY_MS,
+                )
+            with suppress(TokenRefused):
+                return await request(replaced.text)
+        raise SecretStoreForbidden(
+            f"Vault's policy denies this service '{capability}' on '{pattern}'; "
+            "an operator must grant it",
+        )
+
+    async def _is_alive(self, token: SecretBytes) -> bool:
+        try:
+            await self._connection.get("auth/token/lookup-self", token)
+        except VaultRefusal:
+            return False
+        return True
+
+
+def _pattern(path: str) -> str:
+    """Return what a policy should name: a star stands for the key's id."""
+    return path.rpartition("/")[0] + "/*"

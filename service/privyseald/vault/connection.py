@@ -1,0 +1,188 @@
+"""The connection to Vault: one HTTP session, a few threads, and the addresses it may go to."""
+
+import asyncio
+import ipaddress
+import random
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from hvac.adapters import JSONAdapter
+from hvac.exceptions import VaultError
+from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidURL, RequestException, Timeout
+from urllib3.util.retry import Retry
+
+from privyseald.config_error import ConfigInvalid
+from privyseald.errors import SecretStoreUnreachable
+from privyseald.signing.secret import SecretBytes
+from privyseald.vault.errors import Failure, answer_malformed, translate
+
+_THREADS = 8
+_POOL = 32
+_NO_CONTENT = 204
+_RETRY_STATUSES = (412, 429, 500, 502, 503)
+
+Answer = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class VaultAddress:
+    """Where Vault is. Plain HTTP is refused unless Vault is on this machine."""
+
+    url: str
+    namespace: str = ""
+    ca_file: Path | None = None
+    timeout_ms: int = 2_000
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise ConfigInvalid(
+                "vault.address: must be an address such as https://vault.example.com:8200"
+            )
+        if parts.username or parts.password:
+            raise ConfigInvalid("vault.address: must not hold a user name or password")
+        if not _is_safe(self.url):
+            raise ConfigInvalid(
+                "vault.address: http:// is for a Vault on this machine only; use https://"
+            )
+        if self.ca_file is not None and not self.ca_file.is_file():
+            raise ConfigInvalid(f"vault.ca_file: {self.ca_file} is no file; give a PEM file")
+        if not 0 < self.timeout_ms <= 60_000:
+            raise ConfigInvalid("vault.timeout_ms: must be from 1 to 60000")
+
+
+class VaultConnection:
+    """Sends requests off the event loop. It knows no token but the one that a call brings."""
+
+    def __init__(self, address: VaultAddress) -> None:
+        self._address = address
+        self._session = _session(address)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="privyseal-vault")
+        self._closed = False
+
+    async def get(self, path: str, token: SecretBytes | None) -> Answer:
+        """Read; repeated once when the connection broke, and on a few passing statuses."""
+        return await self._run("get", path, token, None)
+
+    async def list(self, path: str, token: SecretBytes | None) -> Answer:
+        """List, as a GET that proxies let through."""
+        return await self._run("list", path, token, None)
+
+    async def post(self, path: str, token: SecretBytes | None, body: Answer) -> Answer:
+        """Write; never repeated."""
+        return await self._run("post", path, token, body)
+
+    async def delete(self, path: str, token: SecretBytes | None) -> Answer:
+        """Delete; never repeated."""
+        return await self._run("delete", path, token, None)
+
+    async def close(self) -> None:
+        """Drop the connections after the work in progress."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._threads.shutdown)
+            self._session.close()
+
+    async def _run(
+        self, verb: str, path: str, token: SecretBytes | None, body: Answer | None
+    ) -> Answer:
+        if self._closed:
+            raise SecretStoreUnreachable(
+                "the connection to Vault is closed; this server is stopping"
+            )
+        outcome = await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._send, verb, path, token, body
+        )
+        # Raised here, outside of any `except`, so that hvac's failure is not chained to ours.
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def _send(
+        self, verb: str, path: str, token: SecretBytes | None, body: Answer | None
+    ) -> Answer | Failure:
+        # An adapter for each call: hvac keeps the token in it, and ours changes.
+        adapter = JSONAdapter(
+            base_uri=self._address.url,
+            token=token.reveal().decode() if token else None,
+            timeout=self._address.timeout_ms / 1_000,  # type: ignore[arg-type]  # requests' type
+            session=self._session,
+            namespace=self._address.namespace or None,
+            strict_http=True,
+        )
+        options = {} if body is None else {"json": body}
+        for attempt in (1, 2):
+            try:
+                answer = adapter.request(verb, f"/v1/{path}", **options)
+            except (VaultError, RequestException) as error:
+                broke = isinstance(error, requests.ConnectionError) and not isinstance(
+                    error, Timeout
+                )
+                if attempt == 1 and broke and verb in ("get", "list"):
+                    continue
+                return translate(error)
+            break
+        if isinstance(answer, dict):
+            return answer
+        return {} if answer.status_code == _NO_CONTENT else answer_malformed()
+
+    def __repr__(self) -> str:
+        return f"VaultConnection({self._address.url})"
+
+
+class _Session(requests.Session):
+    """Follows redirects, as standbys send them, but carries no token over plain HTTP."""
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        if not _is_safe(prepared_request.url or ""):
+            raise InvalidURL("redirected to plain HTTP")
+        super().rebuild_auth(prepared_request, response)
+
+
+class _JitteredRetry(Retry):
+    """A few short waits, each a little different, so that replicas do not march in step."""
+
+    def get_backoff_time(self) -> float:
+        return super().get_backoff_time() * random.uniform(0.5, 1.0)  # noqa: S311  # no secret
+
+
+def _session(address: VaultAddress) -> requests.Session:
+    retry = _JitteredRetry(
+        total=None,
+        connect=0,
+        read=0,
+        redirect=0,
+        other=0,
+        status=2,
+        status_forcelist=_RETRY_STATUSES,
+        allowed_methods={"GET"},
+        backoff_factor=0.1,
+        raise_on_status=False,
+        respect_retry_after_header=False,
+    )
+    session = _Session()
+    session.trust_env = False
+    session.verify = str(address.ca_file) if address.ca_file else True
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=_POOL, max_retries=retry)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _is_safe(url: str) -> bool:
+    """Whether a token may go there: TLS, or this machine."""
+    parts = urlsplit(url)
+    if parts.scheme == "https":
+        return True
+    host = parts.hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,108 @@
+"""A secret store under contract, together with the hand of its operator."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from bao import MOUNT, BaoServer
+from privyseald.clock import SystemClock
+from privyseald.key import Algorithm, KeyState
+from privyseald.secretstore.document import KeyDocument
+from privyseald.secretstore.embedded import EmbeddedStore
+from privyseald.secretstore.store import SecretStore
+from privyseald.secretstore.store_key import create_key_file
+from privyseald.secretstore.vault import VaultStore
+from privyseald.signing.secret import SecretBytes
+from privyseald.vault.client import VaultClient
+from privyseald.vault.connection import VaultAddress
+from privyseald.vault.token_file import TokenFile
+
+CANARY = "canary-a94f0b7e51c3"
+
+
+class Home(Protocol):
+    """A store and a second way in, as an operator has it."""
+
+    store: SecretStore
+
+    async def write_by_hand(self, key_id: str, record: Mapping[str, object]) -> None:
+        """Put a document there, past the store."""
+
+
+class EmbeddedHome:
+    """A file in a folder of the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        create_key_file(folder / "store.key")
+        self._store = EmbeddedStore.open_path(
+            folder / "store.db", key_file=folder / "store.key", clock=SystemClock()
+        )
+        self.store: SecretStore = self._store
+
+    async def write_by_hand(self, key_id: str, record: Mapping[str, object]) -> None:
+        """Seal the document as the store would: nobody can write one by hand here."""
+        seal = self._store._seal
+        row = seal.write(key_id, hmac_document(), 1, 1, 1)
+        row = seal._sealed(
+            replace(row, state=str(record.get("state", "ENABLED"))), json.dumps(record).encode()
+        )
+        self._store._file.insert(row)
+
+
+class VaultHome:
+    """A prefix of its own on a real server."""
+
+    def __init__(self, bao: BaoServer, prefix: str, folder: Path) -> None:
+        self._bao = bao
+        self._prefix = prefix
+        token_file = folder / "token"
+        token_file.write_text(bao.token(store_policy(prefix)))
+        client = VaultClient.connect(VaultAddress(bao.url), TokenFile(token_file), SystemClock())
+        self.store: SecretStore = VaultStore(
+            client, mount=MOUNT, prefix=prefix, clock=SystemClock()
+        )
+
+    async def write_by_hand(self, key_id: str, record: Mapping[str, object]) -> None:
+        """Do what `vault kv put` does."""
+        await asyncio.to_thread(
+            self._bao.write, f"{MOUNT}/data/{self._prefix}/{key_id}", data=dict(record)
+        )
+
+
+def store_policy(prefix: str) -> str:
+    """Return the least that the store needs to do all that it can."""
+    return f"""
+path "{MOUNT}/data/{prefix}/*" {{ capabilities = ["read", "create", "update"] }}
+path "{MOUNT}/metadata/{prefix}/*" {{ capabilities = ["read", "create", "update", "delete"] }}
+path "{MOUNT}/metadata/{prefix}" {{ capabilities = ["list"] }}
+"""
+
+
+def hmac_document(
+    secret: str = CANARY, *, state: KeyState = KeyState.ENABLED, request_id: str = ""
+) -> KeyDocument:
+    """Return the document of an HMAC key."""
+    return KeyDocument(
+        venue="whitebit",
+        environment="production",
+        algorithm=Algorithm.HMAC_SHA512,
+        fields={"api_key": "public-key-1", "user_id": "7"},
+        material=SecretBytes(secret),
+        labels={"desk": "alpha", "note": ""},
+        state=state,
+        request_id=request_id,
+    )
+
+
+def reservation(request_id: str = "request-1") -> KeyDocument:
+    """Return a document that keeps a place for a key."""
+    return replace(
+        hmac_document(),
+        fields={},
+        material=None,
+        state=KeyState.CREATING,
+        request_id=request_id,
+    )
