@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import credential
 
+from fakes import credential
 from privyseald.key import Algorithm
 from privyseald.signing import eip191, eip712
 from privyseald.signing.secp256k1 import Secp256k1Signer
@@ -24,6 +24,7 @@ Vector = dict[str, Any]
 
 
 def load() -> list[Vector]:
+    """Every vector of every file, with the file's name."""
     return [
         {"file": path.stem, **vector}
         for path in sorted(FOLDER.glob("*.json"))
@@ -35,11 +36,13 @@ VECTORS = load()
 
 
 def having(part: str) -> pytest.MarkDecorator:
+    """Run a test once for each vector that holds `part`."""
     chosen = [vector for vector in VECTORS if part in vector]
     return pytest.mark.parametrize("vector", chosen, ids=[vector["name"] for vector in chosen])
 
 
 def opened(key: Vector) -> Credential:
+    """The vector's key, with a real signer."""
     return credential(
         key["venue"],
         Algorithm(key["algorithm"]),
@@ -50,6 +53,7 @@ def opened(key: Vector) -> Credential:
 
 
 async def sign_request(vector: Vector) -> SignedHttpRequest:
+    """Sign as the service does: check, normalise, sign."""
     key, asked = vector["key"], vector["http_request"]
     venue = VENUES.get(key["venue"])
     request = make_request(
@@ -71,6 +75,7 @@ async def sign_request(vector: Vector) -> SignedHttpRequest:
 
 
 def shown(signed: SignedHttpRequest) -> Vector:
+    """A signed request in the layout of `expected`."""
     return {
         "method": signed.method,
         "url": signed.url,
@@ -81,6 +86,7 @@ def shown(signed: SignedHttpRequest) -> Vector:
 
 
 async def sign_digest(vector: Vector, digest: bytes) -> Vector:
+    """The signature of a digest, with what else `expected` asks for."""
     signer = opened(vector["key"]).signer
     assert isinstance(signer, Secp256k1Signer)
     signature = await signer.sign(digest)
@@ -140,16 +146,18 @@ async def test_typed_data_is_signed_as_a_wallet_does(vector: Vector) -> None:
 @having("same_signature")
 async def test_requests_that_share_a_prehash_share_a_signature(vector: Vector) -> None:
     """A signature without separators is the same for different nonce and user id."""
-    one, other = [dict(shown(await sign_request(each))["headers"]) for each in vector["same_signature"]]
+    one, other = [
+        dict(shown(await sign_request(each))["headers"]) for each in vector["same_signature"]
+    ]
     assert one["Signature"] == other["Signature"]
     assert (one["UserId"], one["Nonce"]) != (other["UserId"], other["Nonce"])
 
 
 def test_every_vector_is_used() -> None:
     """No vector stands in a file without a test that reads it, and no name stands twice."""
-    kinds = ("http_request", "message", "personal_message", "personal_message_hex")
-    kinds += ("typed_data", "same_signature")
-    assert [1] * len(VECTORS) == [sum(kind in each for kind in kinds) for each in VECTORS]
+    kinds = {"http_request", "message", "personal_message", "personal_message_hex"}
+    kinds |= {"typed_data", "same_signature"}
+    assert [1] * len(VECTORS) == [len(kinds & each.keys()) for each in VECTORS]
     assert len(VECTORS) == len({vector["name"] for vector in VECTORS})
 
 
