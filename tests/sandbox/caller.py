@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from privyseald.sandbox.message import Json
+from privyseald.sandbox.json_text import Json
 from privyseald.sandbox.sandbox import Sandbox
 
 START_MS = 1_700_000_000_000

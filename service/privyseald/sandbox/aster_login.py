@@ -15,8 +15,9 @@ from eth_account.messages import encode_defunct
 
 from privyseald.sandbox.accounts import Accounts, AsterAccount, AsterKey
 from privyseald.sandbox.aster_typed_data import recover
+from privyseald.sandbox.json_text import Json
 from privyseald.sandbox.knobs import AsterKnobs
-from privyseald.sandbox.message import Answer, Incoming, Json, Refused
+from privyseald.sandbox.message import Answer, Incoming, Refused
 
 _ROOT = "/bapi/futures/v1/public/future/web3/"
 _TOKEN_LETTERS = string.ascii_uppercase + string.digits

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from privyseald.sandbox.message import Json
+from privyseald.sandbox.json_text import Json
 
 _PUBLIC = frozenset(
     {

@@ -6,6 +6,8 @@ whom nobody approved, and that the nonce is looked at last, so that only the sig
 one up.
 """
 
+from urllib.parse import unquote_plus
+
 from privyseald.sandbox.accounts import Accounts, AsterAccount
 from privyseald.sandbox.aster_form import BAD_SIGNATURE, KEY_REJECTED, Form, read_form, refusal
 from privyseald.sandbox.aster_market import is_public, result
@@ -39,13 +41,18 @@ class AsterV3:
         if self._knobs.user_required:
             form.need("user")
         signer = form.values["signer"]
-        message = typed_data(
-            self._knobs.chain_id, "Message", (("msg", "string"),), {"msg": form.signed}
-        )
-        if recover(message, form.signature) != signer.lower():
+        texts = [form.signed]
+        if self._knobs.decoded_message:
+            texts.append(unquote_plus(form.signed))
+        if signer.lower() not in (self._recover(text, form.signature) for text in texts):
             raise refusal(BAD_SIGNATURE)
         account = self._accounts.aster_account_of_agent(signer)
         user = form.values.get("user", "")
         if account is None or user.lower() not in ("", account.address.lower()):
             raise refusal(KEY_REJECTED)
         return account
+
+    def _recover(self, text: str, signature: str) -> str:
+        fields = (("msg", "string"),)
+        message = typed_data(self._knobs.chain_id, "Message", fields, {"msg": text})
+        return recover(message, signature)

@@ -30,10 +30,10 @@ from privyseald.sandbox.accounts import (
     WhitebitKey,
 )
 from privyseald.sandbox.faults import Fault, Faults
+from privyseald.sandbox.json_text import Json, parse
 from privyseald.sandbox.knobs import Knobs
 from privyseald.sandbox.ledger import Ledger
-from privyseald.sandbox.message import Json
-from privyseald.sandbox.time_shift import ShiftedClock
+from privyseald.sandbox.shifted_clock import ShiftedClock
 
 _T = TypeVar("_T")
 
@@ -179,12 +179,12 @@ class Control:
 
 def _object(body: bytes) -> dict[str, Json]:
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+        value = parse(body)
+    except ValueError:
         raise _Wrong("the body is not JSON") from None
-    if not isinstance(value, dict):
+    if not isinstance(value, Mapping):
         raise _Wrong("the body must be a JSON object")
-    return value
+    return dict(value)
 
 
 def _read(kind: type[_T], asked: Mapping[str, Json]) -> _T:

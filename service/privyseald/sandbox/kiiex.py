@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from privyseald.sandbox.accounts import Accounts, KiiexUser
+from privyseald.sandbox.json_text import Json
 from privyseald.sandbox.knobs import KiiexKnobs
-from privyseald.sandbox.message import Answer, Incoming, Json, Refused
+from privyseald.sandbox.message import Answer, Incoming, Refused
 
 _FIELDS = ("APIKey", "Signature", "UserId", "Nonce")
 _DONE: dict[str, Json] = {"result": True, "errormsg": None, "errorcode": 0, "detail": None}

@@ -46,6 +46,8 @@ class WhitebitKnobs:
 class AsterKnobs:
     """`chain_id` is 1666 on mainnet, 714 on testnet. `ahead_ms` of 0 means no such rule.
 
+    `decoded_message` accepts V3 signatures over the parameters before percent-encoding too,
+    as the official demo signs; the documents' samples and ccxt sign what is sent.
     `login_nonce`, when set, is what get-nonce gives. `refuse_new_keys` is the stop of
     2026-03-25, since when only old V1 keys work.
     """
@@ -55,6 +57,7 @@ class AsterKnobs:
     nonces_kept: int = 100
     ahead_ms: int = 0
     user_required: bool = False
+    decoded_message: bool = False
     login_nonce: str = ""
     login_nonce_life_ms: int = 60_000
     refuse_new_keys: bool = False

@@ -1,11 +1,10 @@
 """What comes in at a sandbox venue and what goes out."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+from privyseald.sandbox.json_text import Json, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +38,10 @@ class Incoming:
     def fields(self) -> Mapping[str, Json]:
         """Return the body as a JSON object; an empty one when it is anything else."""
         try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError):
+            value = parse(self.body)
+        except ValueError:
             return {}
-        return value if isinstance(value, dict) else {}
+        return value if isinstance(value, Mapping) else {}
 
 
 @dataclass(frozen=True, slots=True)

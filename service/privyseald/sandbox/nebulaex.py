@@ -11,8 +11,9 @@ import re
 from fnmatch import fnmatchcase
 
 from privyseald.sandbox.accounts import Accounts, NebulaexKey
+from privyseald.sandbox.json_text import Json
 from privyseald.sandbox.knobs import NebulaexKnobs
-from privyseald.sandbox.message import Answer, Incoming, Json, Refused
+from privyseald.sandbox.message import Answer, Incoming, Refused
 
 _HEADERS = ("x-auth-apikey", "x-auth-nonce", "x-auth-signature")
 _RUBY_INTEGER = re.compile(r"\s*([+-]?[0-9]+(?:_[0-9]+)*)")

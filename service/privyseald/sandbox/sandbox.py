@@ -16,8 +16,8 @@ from privyseald.sandbox.knobs import Knobs
 from privyseald.sandbox.ledger import Ledger, Seen
 from privyseald.sandbox.message import VenueServer
 from privyseald.sandbox.nebulaex import Nebulaex
+from privyseald.sandbox.shifted_clock import ShiftedClock
 from privyseald.sandbox.site import Site
-from privyseald.sandbox.time_shift import ShiftedClock
 from privyseald.sandbox.whitebit import Whitebit
 
 
@@ -122,6 +122,8 @@ class Sandbox:
         self._runners.append(runner)
         port = self._port + number if self._port else 0
         await web.TCPSite(runner, self._host, port).start()
-        address = runner.addresses[0]
-        host = f"[{address[0]}]" if ":" in address[0] else address[0]
-        return f"http://{host}:{address[1]}"
+        return _url(self._host, runner.addresses[0][1])
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

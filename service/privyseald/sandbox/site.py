@@ -10,7 +10,7 @@ from aiohttp import web
 from privyseald.sandbox.faults import Fault, Faults, Spoil
 from privyseald.sandbox.ledger import Ledger, Seen, without_secrets
 from privyseald.sandbox.message import Answer, Incoming, Refused, VenueServer
-from privyseald.sandbox.time_shift import ShiftedClock
+from privyseald.sandbox.shifted_clock import ShiftedClock
 
 _HTML = "<html><head><title>Bad gateway</title></head><body><h1>Bad gateway</h1></body></html>"
 _WRONG_JSON = '{"wrong":["json"]}'
@@ -50,7 +50,7 @@ class Site:
             return await _spoil(request, answer, fault)
         return web.Response(
             status=answer.status,
-            body=json.dumps(answer.body, separators=(",", ":")).encode(),
+            body=_text(answer).encode(),
             headers={"Content-Type": answer.content_type},
         )
 
@@ -86,6 +86,10 @@ class Site:
         )
 
 
+def _text(answer: Answer) -> str:
+    return json.dumps(answer.body, separators=(",", ":"))
+
+
 def _describe(fault: Fault | None) -> str:
     if fault is None:
         return ""
@@ -102,7 +106,7 @@ def _describe(fault: Fault | None) -> str:
 
 async def _spoil(request: web.BaseRequest, answer: Answer, fault: Fault) -> web.StreamResponse:
     """Return what the fault makes of an answer. Where it drops, the connection is gone."""
-    text = json.dumps(answer.body, separators=(",", ":"))
+    text = _text(answer)
     match fault.spoil:
         case Spoil.HTML:
             return web.Response(status=answer.status, text=_HTML, content_type="text/html")
@@ -116,9 +120,6 @@ async def _spoil(request: web.BaseRequest, answer: Answer, fault: Fault) -> web.
             return await _send_half(request, answer.status, text.encode())
         case Spoil.DROP:
             _hang_up(request)
-            return web.Response(status=answer.status)
-        case None:
-            pass
     return web.Response(status=answer.status, text=text, content_type="application/json")
 
 

@@ -8,15 +8,15 @@ after the nonce, which is then spent; the text for a nonce ahead of the window.
 
 import base64
 import hmac
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 from privyseald.sandbox.accounts import Accounts, WhitebitKey
+from privyseald.sandbox.json_text import Json, parse
 from privyseald.sandbox.knobs import WhitebitKnobs
-from privyseald.sandbox.message import Answer, Incoming, Json, Refused
+from privyseald.sandbox.message import Answer, Incoming, Refused
 
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPED_PAIR = re.compile(r"\\(.)", re.DOTALL)
@@ -151,29 +151,18 @@ def _integer(nonce: Json) -> int | None:
     return None
 
 
-def _canonical_object(body: bytes) -> dict[str, Json]:
+def _canonical_object(body: bytes) -> Mapping[str, Json]:
     r"""Return a JSON object written without blanks, `\/` or a key twice. Raises Refused."""
     try:
-        text = body.decode()
-        value = json.loads(text, object_pairs_hook=_unrepeated, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        value = parse(body)
+    except ValueError:
         raise _invalid_payload() from None
+    text = body.decode()
     escapes = {pair for found in _STRING.finditer(text) for pair in _ESCAPED_PAIR.findall(found[1])}
     blank = any(character.isspace() for character in _STRING.sub("", text))
-    if not isinstance(value, dict) or blank or "/" in escapes:
+    if not isinstance(value, Mapping) or blank or "/" in escapes:
         raise _invalid_payload()
     return value
-
-
-def _unrepeated(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a key stands twice")
-    return value
-
-
-def _no_constant(name: str) -> Json:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _invalid_payload() -> Refused:
