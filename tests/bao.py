@@ -23,9 +23,16 @@ Answer = dict[str, Any]
 class BaoServer:
     """One server, initialised, with KV v2 at `signer/` and AppRole. Ends what it started."""
 
-    def __init__(self, folder: Path, tls: tuple[Path, Path] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        tls: tuple[Path, Path] | None = None,
+        ca_file: Path | None = None,
+    ) -> None:
         self._folder = folder
         self._tls = tls
+        self._ca_file = ca_file
         self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._port}"
@@ -134,8 +141,8 @@ class BaoServer:
     def _session(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
-        if self._tls:
-            session.verify = str(self._tls[0])
+        if self._ca_file:
+            session.verify = str(self._ca_file)
         return session
 
     def _await_health(self, status: int) -> None:

@@ -3,19 +3,19 @@ from pathlib import Path
 
 import pytest
 
-from bao import BaoServer
 from bao_fixtures import bao, frail_bao, prefix  # noqa: F401  # fixtures
 from secret_store_home import EmbeddedHome, Home, VaultHome
 
 
 @pytest.fixture(params=["embedded", "vault"])
-async def home(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> AsyncIterator[Home]:
+async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Home]:
     """Each secret store in turn."""
     house: Home
     if request.param == "embedded":
         house = EmbeddedHome(tmp_path)
     else:
-        bao: BaoServer = request.getfixturevalue("bao")
-        house = VaultHome(bao, prefix, tmp_path)
+        house = VaultHome(
+            request.getfixturevalue("bao"), request.getfixturevalue("prefix"), tmp_path
+        )
     yield house
     await house.store.close()

@@ -198,5 +198,5 @@ def _derive(
     if passphrase_file is None:
         assert key_file is not None  # noqa: S101  # open_path saw to it
         return key_from_file(key_file), _KEY_FILE
-    scrypt = ScryptSetting(os.urandom(16)) if kdf is None else ScryptSetting.from_text(kdf.decode())
-    return key_from_passphrase(passphrase_file, scrypt), scrypt.to_text().encode()
+    scrypt = ScryptSetting(os.urandom(16)) if kdf is None else ScryptSetting.from_bytes(kdf)
+    return key_from_passphrase(passphrase_file, scrypt), scrypt.to_bytes()

@@ -35,15 +35,15 @@ class ScryptSetting:
     r: int = 8
     p: int = 3
 
-    def to_text(self) -> str:
-        """Return the text that the store keeps in clear."""
-        return f"scrypt:{self.n}:{self.r}:{self.p}:{self.salt.hex()}"
+    def to_bytes(self) -> bytes:
+        """Return what the store keeps in clear."""
+        return f"scrypt:{self.n}:{self.r}:{self.p}:{self.salt.hex()}".encode()
 
     @classmethod
-    def from_text(cls, text: str) -> "ScryptSetting":
-        """Return the setting that `to_text` wrote. Raises SealBroken when it is not one."""
+    def from_bytes(cls, kept: bytes) -> "ScryptSetting":
+        """Return the setting that `to_bytes` wrote. Raises SealBroken when it is not one."""
         try:
-            _, n, r, p, salt = text.split(":")
+            _, n, r, p, salt = kept.decode().split(":")
             setting = cls(bytes.fromhex(salt), int(n), int(r), int(p))
         except ValueError as error:
             raise SealBroken from error

@@ -1,15 +1,5 @@
-"""From the failures of hvac and requests to ours. Their text stays here: it holds paths."""
+"""From Vault's statuses and the failures of requests to ours. Their text stays here."""
 
-from hvac.exceptions import (
-    Forbidden,
-    InvalidPath,
-    InvalidRequest,
-    RateLimitExceeded,
-    Unauthorized,
-    VaultDown,
-    VaultError,
-    VaultNotInitialized,
-)
 from requests.exceptions import RequestException, SSLError, Timeout
 
 from privyseald.errors import PrivysealError, SecretStoreSealed, SecretStoreUnreachable
@@ -41,24 +31,35 @@ class TokenRefused(VaultRefusal):
 Failure = PrivysealError | VaultRefusal
 
 
-def translate(error: VaultError | RequestException) -> Failure:
-    """Return our failure for theirs. What has no name of its own counts as unreachable."""
-    if isinstance(error, RequestException):
-        return _translate_transport(error)
-    refusal = _refusal(error)
-    if refusal is not None:
-        return refusal
-    if isinstance(error, VaultNotInitialized) or (
-        isinstance(error, VaultDown) and (_says(error, "sealed") or _says(error, "initialized"))
-    ):
-        return SecretStoreSealed(
-            "Vault is sealed or not initialised; an operator must unseal it",
-            retry_after_ms=RETRY_MS,
+def refusal(status: int, text: str) -> Failure:
+    """Return our failure for an answer. A status without a name counts as unreachable."""
+    match status:
+        case 400:
+            return VersionMismatch() if "check-and-set" in text else RequestRefused()
+        case 401 | 403:
+            return TokenRefused()
+        case 404 if "no handler for route" not in text:
+            return PathMissing()
+    return _fault(status, text)
+
+
+def _fault(status: int, text: str) -> PrivysealError:
+    if status == 404:
+        return SecretStoreUnreachable(
+            "Vault has no secrets engine at the mount of store.url; "
+            "enable KV version 2 there, or correct store.url",
+            retry_after_ms=_BUSY_RETRY_MS,
         )
-    if isinstance(error, RateLimitExceeded):
+    if status == 429:
         return SecretStoreUnreachable(
             "Vault wants fewer requests; an operator may raise its rate limit quota",
             retry_after_ms=_BUSY_RETRY_MS,
+        )
+    # A load balancer answers 503 too, with words of its own.
+    if status == 501 or (status == 503 and ("sealed" in text or "initialized" in text)):
+        return SecretStoreSealed(
+            "Vault is sealed or not initialised; an operator must unseal it",
+            retry_after_ms=RETRY_MS,
         )
     return SecretStoreUnreachable(
         "Vault answers with a fault of its own; an operator must look at Vault's log",
@@ -75,7 +76,8 @@ def answer_malformed() -> SecretStoreUnreachable:
     )
 
 
-def _translate_transport(error: RequestException) -> SecretStoreUnreachable:
+def translate(error: RequestException) -> SecretStoreUnreachable:
+    """Return our failure for a request that got no answer."""
     if isinstance(error, SSLError):
         return SecretStoreUnreachable(
             "Vault's TLS certificate is not trusted; set vault.ca_file to its authority's "
@@ -91,24 +93,3 @@ def _translate_transport(error: RequestException) -> SecretStoreUnreachable:
         "Vault can't be reached; an operator must see to vault.address and the network",
         retry_after_ms=RETRY_MS,
     )
-
-
-def _refusal(error: VaultError) -> Failure | None:
-    """Return what Vault refused; nothing when it could not answer at all."""
-    if isinstance(error, Forbidden | Unauthorized):
-        return TokenRefused()
-    if isinstance(error, InvalidRequest):
-        return VersionMismatch() if _says(error, "check-and-set") else RequestRefused()
-    if not isinstance(error, InvalidPath):
-        return None
-    if _says(error, "no handler for route"):
-        return SecretStoreUnreachable(
-            "Vault has no secrets engine at the mount of store.url; "
-            "enable KV version 2 there, or correct store.url",
-            retry_after_ms=_BUSY_RETRY_MS,
-        )
-    return PathMissing()
-
-
-def _says(error: VaultError, word: str) -> bool:
-    return word in (error.text or "")

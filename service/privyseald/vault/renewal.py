@@ -65,7 +65,8 @@ class TokenRenewal:
             if refused is not None and self._replacements.wait_ms(now):
                 return refused
             token = await self._log_in()
-            self._replacements.extend(self._clock.monotonic_ms())
+            if refused is not None:
+                self._replacements.extend(self._clock.monotonic_ms())
             return token
 
     async def close(self) -> None:

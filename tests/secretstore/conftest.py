@@ -1,0 +1,1 @@
+from bao_fixtures import bao, frail_bao, prefix  # noqa: F401  # fixtures
