@@ -39,6 +39,19 @@ def json_object(venue: str, response: OutboundResponse) -> Mapping[str, object]:
     return answer
 
 
+def refusal_or_json_object(venue: str, response: OutboundResponse) -> Mapping[str, object]:
+    """Return the JSON object, an empty one where a refusal (4xx) comes without: a page, nothing.
+
+    A 4xx says by itself that nothing happened. Raises VenueOutcomeUnknown as `json_object`.
+    """
+    try:
+        return json_object(venue, response)
+    except VenueOutcomeUnknown:
+        if 400 <= response.status < 500:
+            return {}
+        raise
+
+
 def unknown(venue: str, response: OutboundResponse, what: str) -> VenueOutcomeUnknown:
     """Return the error for an answer that says nothing of what happened."""
     return VenueOutcomeUnknown(

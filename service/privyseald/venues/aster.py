@@ -34,8 +34,7 @@ from privyseald.venues.venue import (
 )
 
 _RESERVED = frozenset({"timestamp", "signature"})
-_RECV_WINDOW = re.compile(r"[1-9][0-9]{0,4}")
-_MAX_RECV_WINDOW_MS = 60_000
+_RECV_WINDOW = re.compile(r"[1-9][0-9]{0,3}|[1-5][0-9]{4}|60000")
 _DEFAULT_RECV_WINDOW_MS = "5000"
 # Requests that want the key's header and refuse a signature ("USER_STREAM", "MARKET_DATA").
 _KEY_ONLY = re.compile(r"/(?:f|p)?api/v1/(?:listenKey|historicalTrades)")
@@ -100,6 +99,13 @@ class Aster:
         *_futures("read", "GET adlQuantile", "GET forceOrders", "GET historicalTrades"),
         *_futures("read", "POST listenKey", "PUT listenKey", "DELETE listenKey"),
         *_futures("transfer", "POST asset/wallet/transfer"),
+        # asterdex/api-docs demo/aster-deposit-withdrawal.md: the futures ones carry no version.
+        Operation("withdraw", "POST", "/fapi/aster/user-withdraw", ("withdrawal",)),
+        Operation("withdraw solana", "POST", "/fapi/aster/user-solana-withdraw", ("withdrawal",)),
+        Operation("withdraw info", "POST", "/fapi/aster/user-withdraw-info", ("read",)),
+        Operation(
+            "deposit withdraw history", "POST", "/fapi/aster/deposit-withdraw-history", ("read",)
+        ),
         Operation("spot order", "POST", "/api/v1/order", ("trade",)),
         Operation("spot cancel", "DELETE", "/api/v1/order", ("trade", "cancel")),
         Operation("spot cancel all", "DELETE", "/api/v1/allOpenOrders", ("trade", "cancel")),
@@ -110,6 +116,9 @@ class Aster:
         Operation("spot transfer", "POST", "/api/v1/asset/wallet/transfer", ("transfer",)),
         Operation("spot send", "POST", "/api/v1/asset/sendToAddress", ("transfer",)),
         Operation("spot withdraw", "POST", "/api/v1/aster/user-withdraw", ("withdrawal",)),
+        Operation(
+            "spot withdraw solana", "POST", "/api/v1/aster/user-solana-withdraw", ("withdrawal",)
+        ),
         Operation("create api key", "POST", "/api/v1/createApiKey", ("key-management",)),
     )
 
@@ -118,9 +127,7 @@ class Aster:
         request = normalise_form(request, _RESERVED)
         for encoded, place in ((request.query, "query"), (request.body.decode(), "body")):
             window = parameter(encoded, "recvWindow")
-            if window is not None and (
-                not _RECV_WINDOW.fullmatch(window) or int(window) > _MAX_RECV_WINDOW_MS
-            ):
+            if window is not None and not _RECV_WINDOW.fullmatch(window):
                 raise FieldInvalid(
                     f"http_request.{place}", "has a recvWindow that is not 1 to 60000 milliseconds"
                 )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from privyseald.errors import FieldInvalid
+from privyseald.errors import FieldInvalid, IntentUnsupported
 from privyseald.key import Algorithm
 from privyseald.outbound.outbound import Outbound
 from privyseald.signing.eip712 import string_message
@@ -39,6 +39,16 @@ _RESERVED = frozenset({"nonce", "user", "signer", "signature"})
 # Documents until 2026-06-30 say 10 s, PR #157 says 60 s: the narrower one is right under both.
 _WINDOW_MS = 10_000
 _NONCE = NoncePolicy(NonceUnit.US, NonceOrder.UNIQUE, _WINDOW_MS)
+# Aster takes no `Message` on 1666 for these (asterdex/api-docs demo/aster-code.py).
+_BY_MAIN_WALLET = frozenset(
+    {
+        ("POST", "approveAgent"),
+        ("POST", "updateAgent"),
+        ("DELETE", "agent"),
+        ("POST", "approveBuilder"),
+        ("POST", "registerAndApproveAgent"),
+    }
+)
 _CHAIN_IDS = {"production": 1666, "testnet": 714}
 
 
@@ -93,6 +103,9 @@ class AsterV3:
         *_requests("/fapi/v3", "read", "POST listenKey", "PUT listenKey", "DELETE listenKey"),
         *_requests("/fapi/v3", "transfer", "POST asset/wallet/transfer"),
         *_requests("/fapi/v3", "withdrawal", "POST aster/user-withdraw"),
+        *_requests("/fapi/v3", "withdrawal", "POST aster/user-solana-withdraw"),
+        *_requests("/fapi/v3", "read", "POST aster/user-withdraw-info"),
+        *_requests("/fapi/v3", "read", "POST aster/deposit-withdraw-history"),
         *_requests("/fapi/v3", "key-management", "POST approveAgent", "POST updateAgent"),
         *_requests("/fapi/v3", "key-management", "DELETE agent", "POST approveBuilder"),
         *_requests("/fapi/v3", "key-management", "POST registerAndApproveAgent"),
@@ -103,6 +116,7 @@ class AsterV3:
         *_requests("/api/v3", "transfer", "POST asset/wallet/transfer"),
         *_requests("/api/v3", "transfer", "POST asset/sendToAddress"),
         *_requests("/api/v3", "withdrawal", "POST aster/user-withdraw"),
+        *_requests("/api/v3", "withdrawal", "POST aster/user-solana-withdraw"),
     )
 
     def normalise(self, request: HttpRequest, credential: Credential) -> HttpRequest:
@@ -110,6 +124,12 @@ class AsterV3:
 
         Aster signs the parameters as one string, so they stand in the query or in the body.
         """
+        if (request.method, request.path.rpartition("/")[2]) in _BY_MAIN_WALLET:
+            raise IntentUnsupported(
+                "http_request.path",
+                "is signed by the main wallet, as EIP-712 data of its own on chain 56, and not "
+                "as parameters; sign that document with typed_data",
+            )
         request = normalise_form(request, _RESERVED)
         if request.query and request.body:
             raise FieldInvalid(

@@ -29,7 +29,7 @@ from privyseald.outbound.outbound import Outbound, OutboundRequest
 from privyseald.signing import eip191
 from privyseald.signing.secret import SecretBytes
 from privyseald.signing.signer import Credential
-from privyseald.venues.answers import clean, json_object, unknown
+from privyseald.venues.answers import clean, refusal_or_json_object, unknown
 from privyseald.venues.http_request import JSON
 from privyseald.venues.venue import Environment, Field, IssuedKey, KeyOrder, Moment, Session
 
@@ -38,6 +38,8 @@ _SENTENCE = "You are signing into Astherus "
 _CHAIN_ID = 56  # BNB Smart Chain, in both calls
 _NONCE = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _API_KEY = re.compile(r"[\x21-\x7e]{8,256}")
+_TOKEN = re.compile(r"[\x21-\x7e]{8,4096}")
+_RETRY_AFTER_MS = 60_000
 
 _CLIENT_TYPE = Field(
     "client_type",
@@ -101,7 +103,7 @@ async def login(
             metadata={"venue": "aster"},
         )
     token = data.get("token")
-    if not isinstance(token, str) or not _API_KEY.fullmatch(token):
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
         raise VenueOutcomeUnknown(
             "Aster accepted the login, but gave no token", metadata={"venue": "aster"}
         )
@@ -202,13 +204,15 @@ async def _call(
     response = await outbound.send(
         OutboundRequest("POST", url, headers, json.dumps(body, separators=(",", ":")).encode())
     )
-    if response.status == 429:
+    if response.status in {418, 429}:  # 418: an address banned for going on after 429
         raise VenueRateLimited(
-            "Aster wants fewer requests", metadata={"venue": "aster"}, retry_after_ms=60_000
+            "Aster wants fewer requests",
+            metadata={"venue": "aster"},
+            retry_after_ms=_RETRY_AFTER_MS,
         )
     if response.status >= 500:
         raise unknown("aster", response, "a fault of its own")
-    answer = json_object("aster", response)
+    answer = refusal_or_json_object("aster", response)
     data = answer.get("data")
     if response.status < 400 and answer.get("success") is True and answer.get("code") == "000000":
         if isinstance(data, dict):
@@ -224,4 +228,5 @@ def _refusal(answer: Mapping[str, object]) -> VenueRefused:
     return kind(
         f"Aster refused: {words} (code {code})",
         metadata={"venue": "aster", "venueCode": code, "venueMessage": words},
+        retry_after_ms=_RETRY_AFTER_MS if kind is VenueRateLimited else None,
     )

@@ -8,13 +8,16 @@ app/services/api_keys_verifier.rb and lib/barong/authorize.rb (1f488179).
 import re
 from dataclasses import replace
 
+from privyseald.errors import FieldInvalid
 from privyseald.key import Algorithm
 from privyseald.signing.signer import Credential
 from privyseald.strict_json import parse
 from privyseald.venues.http_request import (
+    FORM,
     JSON,
     HttpRequest,
     check_parameters,
+    form_text,
     parameter_names,
 )
 from privyseald.venues.registry import register
@@ -100,12 +103,22 @@ class Nebulaex:
     )
 
     def normalise(self, request: HttpRequest, credential: Credential) -> HttpRequest:
-        """Return the request; JSON is checked and left as it is, other media types pass."""
+        """Return the request; a JSON or form body is checked and left as it is.
+
+        No other media type passes: nobody here could tell what such a body says.
+        """
         check_parameters(parameter_names(request.query), frozenset(), "http_request.query")
+        if not request.body:
+            return request
         content_type = request.content_type or JSON
-        if request.body and content_type == JSON:
+        kind = content_type.partition(";")[0].lower()
+        if kind == JSON:
             json = parse(request.body, "http_request.body")
             return replace(request, content_type=content_type, json=json)
+        if kind != FORM:
+            raise FieldInvalid("http_request.content_type", f"must be {JSON}, {FORM}, or empty")
+        names = parameter_names(form_text(request.body))
+        check_parameters(names, frozenset(), "http_request.body")
         return request
 
     def nonce_policy(self, credential: Credential, session: Session | None) -> NoncePolicy:
