@@ -51,10 +51,10 @@ def parse(body: bytes, field: str) -> JsonValue:
         ) from error
     except RecursionError as error:
         raise BodyInvalid(field, f"is nested deeper than {_MAX_DEPTH} levels") from error
-    if "\\u" in text:
-        _refuse_surrogates(value, field)
     if text.count("[") + text.count("{") > _MAX_DEPTH:
         _refuse_depth(value, field, _MAX_DEPTH)
+    if "\\u" in text:
+        _refuse_surrogates(value, field)
     return value
 
 
@@ -119,9 +119,9 @@ def _refuse_surrogates(value: JsonValue, field: str) -> None:
 
 
 def _refuse_depth(value: JsonValue, field: str, left: int) -> None:
-    if left < 0:
+    if not isinstance(value, dict | list):
+        return
+    if not left:
         raise BodyInvalid(field, f"is nested deeper than {_MAX_DEPTH} levels")
-    children = value.values() if isinstance(value, dict) else value
-    if isinstance(value, dict | list):
-        for child in children:  # type: ignore[union-attr]  # a dict's values or a list
-            _refuse_depth(child, field, left - 1)
+    for child in value.values() if isinstance(value, dict) else value:
+        _refuse_depth(child, field, left - 1)
