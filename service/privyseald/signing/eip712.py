@@ -8,6 +8,7 @@ from eth_account.messages import encode_typed_data
 from eth_utils.exceptions import ValidationError
 
 from privyseald.errors import BodyInvalid
+from privyseald.signing import typed_data
 from privyseald.signing.secp256k1 import keccak256
 from privyseald.strict_json import JsonValue, is_number
 
@@ -38,12 +39,13 @@ def digest(document: dict[str, JsonValue]) -> bytes:
         if part not in document:
             raise BodyInvalid("typed_data.json", f"lacks '{part}'; give a whole EIP-712 document")
     try:
+        typed_data.check(document)
         signable = encode_typed_data(full_message=_with_integers(document))
     except _NOT_TYPED_DATA as error:
         raise BodyInvalid(
             "typed_data.json",
-            "is no valid EIP-712 document: check that each field of 'message' and 'domain' "
-            "stands in 'types' and has a value of its type",
+            "is no valid EIP-712 document: check that 'message' and 'domain' hold each field "
+            "of their type once, with a value of its type, and nothing else",
         ) from error
     return keccak256(b"\x19" + signable.version + signable.header + signable.body)
 

@@ -1,0 +1,207 @@
+"""The composition root: from the configuration to a server. The only place that wires adapters."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Self
+
+import structlog
+
+from privyseald.audit.log import AuditLog
+from privyseald.clock import Clock, SystemClock
+from privyseald.config import Config, TlsConfig, VaultConfig
+from privyseald.config_error import ConfigInvalid
+from privyseald.errors import PrivysealError, VenueUnknown
+from privyseald.idempotency import Idempotency
+from privyseald.nonces import NonceSource
+from privyseald.outbound.http import HttpOutbound
+from privyseald.policy.file import load_policy
+from privyseald.private_file import read_private_file
+from privyseald.rpc.key_servicer import KeyServicer
+from privyseald.rpc.pipeline import Limits, Pipeline
+from privyseald.rpc.procedures import procedures
+from privyseald.rpc.server import GrpcServer, Tls
+from privyseald.rpc.signing_servicer import SigningServicer
+from privyseald.rpc.venue_servicer import VenueServicer
+from privyseald.secretstore.cache import CachePolicy, KeyCache
+from privyseald.secretstore.embedded import EmbeddedStore
+from privyseald.secretstore.store import SecretStore
+from privyseald.secretstore.vault import VaultStore
+from privyseald.sessions import Sessions
+from privyseald.state.embedded import EmbeddedState
+from privyseald.usecases.create_key import CreateKey
+from privyseald.usecases.import_key import ImportKey
+from privyseald.usecases.keys import Keys
+from privyseald.usecases.login import Login
+from privyseald.usecases.logout import Logout
+from privyseald.usecases.open_key import OpenKey, match_venue
+from privyseald.usecases.sign import Sign
+from privyseald.vault.approle import AppRole
+from privyseald.vault.auth import AuthMethod
+from privyseald.vault.client import VaultClient
+from privyseald.vault.connection import VaultAddress
+from privyseald.vault.token_file import TokenFile
+from privyseald.venues.registry import Venues
+
+_READINESS_PAUSE_S = 2.0
+_log = structlog.get_logger("privyseald")
+
+
+class App:
+    """A server with all that it stands on. Use `async with`; it serves between enter and exit."""
+
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._open = AsyncExitStack()
+        self._store: SecretStore
+        self.server: GrpcServer
+
+    async def __aenter__(self) -> Self:
+        """Start to serve. Raises ConfigInvalid; what was opened by then is closed."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._open.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
+
+    async def _start(self) -> None:
+        config, clock = self._config, self._clock
+        venues = make_venues(config)
+        policy = load_policy(config.policy.file)
+        self._store = make_store(config, clock)
+        self._open.push_async_callback(self._store.close)
+        state = EmbeddedState.open_path(config.state.path)
+        self._open.push_async_callback(state.close)
+        audit = AuditLog.open_path(config.audit.file, clock)
+        self._open.callback(audit.close)
+        outbound = HttpOutbound(
+            timeout_ms=config.outbound.timeout_ms,
+            connect_timeout_ms=config.outbound.connect_timeout_ms,
+        )
+        self._open.push_async_callback(outbound.close)
+        cache = KeyCache(
+            self._store,
+            lambda credential: match_venue(credential, venues),
+            clock,
+            CachePolicy(config.store.soft_ttl_ms, config.store.hard_ttl_ms),
+        )
+        open_key, nonces = OpenKey(cache), NonceSource(state, clock)
+        sessions, idempotency = Sessions(clock), Idempotency(clock)
+        servicers = {
+            "privyseal.v1.SigningService": SigningServicer(
+                Sign(policy, open_key, nonces, sessions, idempotency),
+                Login(policy, open_key, nonces, sessions, outbound),
+                Logout(policy, open_key, sessions, outbound),
+                CreateKey(policy, venues, self._store, cache, open_key, idempotency, outbound),
+            ),
+            "privyseal.v1.KeyService": KeyServicer(
+                Keys(policy, self._store, cache, sessions),
+                ImportKey(policy, venues, self._store, idempotency),
+            ),
+            "privyseal.v1.VenueService": VenueServicer(venues),
+        }
+        limits = Limits(config.server.max_concurrent_rpcs, config.server.max_message_bytes)
+        self.server = GrpcServer(
+            procedures(servicers),
+            Pipeline(audit, clock, limits),
+            listen=config.server.listen,
+            tls=read_tls(config.server.tls),
+            ops_listen=config.server.ops_listen,
+            reflect=config.server.reflection,
+        )
+        await self.server.start()
+        self._open.push_async_callback(
+            self.server.stop,
+            drain_delay_ms=config.server.drain_delay_ms,
+            grace_ms=config.server.grace_ms,
+        )
+        readiness = asyncio.create_task(self._watch_readiness())
+        self._open.callback(readiness.cancel)
+
+    async def _watch_readiness(self) -> None:
+        """Ready from the first time that the store answers, until it has been away for so long
+        that no cached key may be used any more.
+        """
+        ready = False
+        last_ok_ms: int | None = None
+        while True:
+            now_ms = self._clock.monotonic_ms()
+            try:
+                await self._store.check()
+                last_ok_ms = now_ms
+            except PrivysealError as error:
+                if ready or last_ok_ms is None:
+                    _log.warning("secret store away", reason=error.reason, advice=error.message)
+            is_ready = last_ok_ms is not None and now_ms - last_ok_ms <= max(
+                self._config.store.hard_ttl_ms, 1
+            )
+            if is_ready != ready:
+                ready = is_ready
+                await self.server.set_ready(ready=ready)
+                _log.info("ready" if ready else "not ready")
+            await asyncio.sleep(_READINESS_PAUSE_S)
+
+
+def make_venues(config: Config) -> Venues:
+    """Return the venues with the config's base URLs. Raises ConfigInvalid."""
+    try:
+        return Venues({name: venue.base_urls for name, venue in config.venues.items()})
+    except (VenueUnknown, PrivysealError) as error:
+        raise ConfigInvalid(f"venues: {error.message}") from error
+
+
+def make_store(config: Config, clock: Clock) -> SecretStore:
+    """Return the secret store of the config. Raises ConfigInvalid."""
+    store = config.store
+    if store.is_embedded:
+        return EmbeddedStore.open_path(
+            store.path,
+            key_file=store.key_file,
+            passphrase_file=store.passphrase_file,
+            clock=clock,
+        )
+    vault = config.vault
+    if vault is None:
+        raise ConfigInvalid("store.url names Vault: add a section [vault] with its address")
+    mount, prefix = store.mount_and_prefix
+    address = VaultAddress(
+        vault.address, vault.namespace or "", vault.ca_file, timeout_ms=vault.timeout_ms
+    )
+    client = VaultClient.connect(address, _auth_method(vault), clock)
+    return VaultStore(client, mount=mount, prefix=prefix, clock=clock)
+
+
+def _auth_method(vault: VaultConfig) -> AuthMethod:
+    if vault.role_id_file is not None and vault.secret_id_file is not None:
+        return AppRole(
+            role_id_file=vault.role_id_file,
+            secret_id_file=vault.secret_id_file,
+            secret_id_wrapped=vault.secret_id_is_wrapped,
+            mount=vault.approle_mount,
+        )
+    if vault.token_file is None:
+        raise ConfigInvalid("vault.token_file is missing")
+    return TokenFile(vault.token_file)
+
+
+def read_tls(tls: TlsConfig | None) -> Tls | None:
+    """Return the PEM texts of the config's files. Raises ConfigInvalid."""
+    if tls is None:
+        return None
+    texts = {}
+    for name in ("certificate_file", "client_ca_file"):
+        path = getattr(tls, name)
+        try:
+            texts[name] = path.read_bytes()
+        except OSError as error:
+            raise ConfigInvalid(
+                f"server.tls.{name}: {path} can't be read ({error.strerror})"
+            ) from error
+        if b"-----BEGIN CERTIFICATE-----" not in texts[name]:
+            raise ConfigInvalid(f"server.tls.{name}: {path} holds no PEM certificate")
+    private_key = read_private_file(tls.private_key_file, "server.tls.private_key_file")
+    return Tls(texts["certificate_file"], private_key, texts["client_ca_file"])

@@ -1,0 +1,79 @@
+"""The audit log: one JSON line per RPC, refused ones too, written before the answer goes out."""
+
+import os
+import socket
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from privyseald.audit.entry import Entry
+from privyseald.clock import Clock
+from privyseald.config_error import ConfigInvalid
+from privyseald.errors import AuditUnavailable
+
+
+class AuditLog:
+    """Appends lines to a file or to standard output. A line that can't be written is an error."""
+
+    def __init__(self, descriptor: int, clock: Clock) -> None:
+        self._file = descriptor
+        self._clock = clock
+        self._sequence = 0
+        self._replica = socket.gethostname()
+
+    @classmethod
+    def open_path(cls, path: Path | None, clock: Clock) -> "AuditLog":
+        """Open the log file for appending; standard output where `path` is None.
+
+        Raises ConfigInvalid when the file can't be opened.
+        """
+        if path is None:
+            return cls(os.dup(sys.stdout.fileno()), clock)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            return cls(os.open(path, flags, 0o600), clock)
+        except OSError as error:
+            raise ConfigInvalid(
+                f"audit.file: {path} can't be opened for appending ({error.strerror})"
+            ) from error
+
+    def write(self, entry: Entry, duration_us: int) -> None:
+        """Append the line of one RPC. Raises AuditUnavailable."""
+        self._sequence += 1
+        line = orjson.dumps(
+            {
+                "time_us": self._clock.time_us(),
+                "sequence": self._sequence,
+                "replica": self._replica,
+                **{name: value for name, value in asdict(entry).items() if value},
+                "duration_us": duration_us,
+            },
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+        try:
+            written = os.write(self._file, line)
+        except OSError as error:
+            raise AuditUnavailable(
+                "the audit line can't be written, so the answer is withheld; "
+                "an operator must look at the disk of audit.file",
+                retry_after_ms=1_000,
+            ) from error
+        if written != len(line):
+            raise AuditUnavailable(
+                "the audit line was cut off, so the answer is withheld; "
+                "an operator must look at the disk of audit.file",
+                retry_after_ms=1_000,
+            )
+
+    def close(self) -> None:
+        """Sync and close the file."""
+        try:
+            os.fsync(self._file)
+        except OSError:
+            # A pipe or a terminal has nothing to sync.
+            return
+        finally:
+            os.close(self._file)

@@ -1,0 +1,51 @@
+"""The command `privyseal`."""
+
+from typing import Annotated
+
+import typer
+
+from privyseald import __version__
+from privyseald.cli import config, demo, init, keys, sandbox, serve, sign, venues
+from privyseald.cli.output import console
+
+app = typer.Typer(
+    name="privyseal",
+    help="Sign, log in and create keys at crypto venues, and never see a secret.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("init")(init.init)
+app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
+app.command("sandbox")(sandbox.sandbox)
+app.command("sign")(sign.sign)
+app.command("login")(sign.login)
+app.command("logout")(sign.logout)
+app.add_typer(keys.app, name="keys")
+app.add_typer(venues.app, name="venues")
+app.add_typer(config.app, name="config")
+app.add_typer(config.policy_app, name="policy")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"privyseal {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Sign, log in and create keys at crypto venues, and never see a secret."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

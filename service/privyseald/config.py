@@ -1,0 +1,246 @@
+"""The configuration: one TOML file, overridden by `PRIVYSEAL__SECTION__KEY`, read strictly.
+
+Secrets are never in it, only paths of files that hold them.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from privyseald.config_error import ConfigInvalid
+
+ENVIRONMENT_PREFIX = "PRIVYSEAL__"
+_LOOPBACK = frozenset({"127.0.0.1", "[::1]", "localhost"})
+
+Milliseconds = Annotated[int, Field(ge=0, le=86_400_000)]
+Address = Annotated[str, Field(pattern=r"^(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$")]
+Url = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.\[\]:-]+(?:/[A-Za-z0-9._~/-]*)?$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TlsConfig(_Section):
+    """The server's certificate and the CA that signs callers' certificates, as PEM files."""
+
+    certificate_file: Path
+    private_key_file: Path
+    client_ca_file: Path
+
+
+class ServerConfig(_Section):
+    """Where to listen, and how to stop."""
+
+    listen: Address = "127.0.0.1:7443"
+    ops_listen: Address = "127.0.0.1:7444"
+    tls: TlsConfig | None = None
+    allow_plaintext_on_loopback: bool = False
+    reflection: bool = False
+    max_concurrent_rpcs: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    max_message_bytes: Annotated[int, Field(ge=1_024, le=16_777_216)] = 1_048_576
+    drain_delay_ms: Milliseconds = 5_000
+    grace_ms: Milliseconds = 20_000
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        if self.tls is None:
+            if not self.allow_plaintext_on_loopback:
+                raise ValueError(
+                    "set server.tls (certificate_file, private_key_file, client_ca_file); to try "
+                    "things out without TLS set server.allow_plaintext_on_loopback = true"
+                )
+            if self.listen.rpartition(":")[0] not in _LOOPBACK:
+                raise ValueError(
+                    "server.listen must be a loopback address, such as 127.0.0.1:7443, "
+                    "as long as there is no server.tls"
+                )
+        elif self.allow_plaintext_on_loopback:
+            raise ValueError("server.allow_plaintext_on_loopback contradicts server.tls; drop one")
+        return self
+
+
+class StoreConfig(_Section):
+    """Where keys live: `embedded:///path/store.db` or `vault://mount/prefix`."""
+
+    url: Annotated[str, Field(pattern=r"^(embedded:///|vault://)[A-Za-z0-9._/-]+$")]
+    key_file: Path | None = None
+    passphrase_file: Path | None = None
+    soft_ttl_ms: Milliseconds = 60_000
+    hard_ttl_ms: Milliseconds = 900_000
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.is_embedded and (self.key_file is None) == (self.passphrase_file is None):
+            raise ValueError(
+                "an embedded store needs one of store.key_file and store.passphrase_file; "
+                "'privyseal init' makes a key file"
+            )
+        if self.soft_ttl_ms > self.hard_ttl_ms:
+            raise ValueError("store.soft_ttl_ms must not be above store.hard_ttl_ms")
+        return self
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the store is a file of our own."""
+        return self.url.startswith("embedded:")
+
+    @property
+    def path(self) -> Path:
+        """The file of an embedded store."""
+        return Path(urlsplit(self.url).path)
+
+    @property
+    def mount_and_prefix(self) -> tuple[str, str]:
+        """The KV v2 mount and the path below it."""
+        mount, _, prefix = self.url.removeprefix("vault://").strip("/").partition("/")
+        return mount, prefix
+
+
+class VaultConfig(_Section):
+    """How to reach Vault or OpenBao, and how to log in there."""
+
+    address: Url
+    ca_file: Path | None = None
+    namespace: str | None = None
+    auth: Literal["token-file", "approle"] = "token-file"
+    token_file: Path | None = None
+    role_id_file: Path | None = None
+    secret_id_file: Path | None = None
+    secret_id_is_wrapped: bool = False
+    approle_mount: str = "approle"
+    timeout_ms: Milliseconds = 2_000
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.auth == "token-file" and self.token_file is None:
+            raise ValueError("vault.auth is 'token-file': set vault.token_file")
+        if self.auth == "approle" and None in (self.role_id_file, self.secret_id_file):
+            raise ValueError(
+                "vault.auth is 'approle': set vault.role_id_file and vault.secret_id_file"
+            )
+        return self
+
+
+class StateConfig(_Section):
+    """Where nonces and sessions are kept. `embedded` serves one process."""
+
+    url: Literal["embedded"] = "embedded"
+    path: Path
+
+
+class PolicyConfig(_Section):
+    """The file that says who may do what."""
+
+    file: Path
+
+
+class AuditConfig(_Section):
+    """The audit log; standard output where no file is named."""
+
+    file: Path | None = None
+
+
+class OutboundConfig(_Section):
+    """Requests to venues, for logins and key creation."""
+
+    timeout_ms: Milliseconds = 10_000
+    connect_timeout_ms: Milliseconds = 3_000
+
+
+class LogConfig(_Section):
+    """The service's own log. `auto` is text on a terminal and JSON elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "text"] = "auto"
+
+
+class VenueConfig(_Section):
+    """What may be set of a venue: base URLs by the names of its environments."""
+
+    base_urls: dict[str, Url] = {}
+
+
+class Config(_Section):
+    """All of it."""
+
+    server: ServerConfig
+    store: StoreConfig
+    state: StateConfig
+    policy: PolicyConfig
+    vault: VaultConfig | None = None
+    audit: AuditConfig = AuditConfig()
+    outbound: OutboundConfig = OutboundConfig()
+    log: LogConfig = LogConfig()
+    venues: dict[str, VenueConfig] = {}
+
+    @model_validator(mode="after")
+    def _has_vault(self) -> Self:
+        if not self.store.is_embedded and self.vault is None:
+            raise ValueError("store.url names Vault: add a section [vault] with its address")
+        return self
+
+    def effective(self) -> dict[str, Any]:
+        """Return the effective settings, plain; it holds paths of secrets, no secrets."""
+        effective: dict[str, Any] = json.loads(self.model_dump_json(exclude_none=True))
+        return effective
+
+
+def load_config(path: Path, environment: Mapping[str, str]) -> Config:
+    """Return the configuration. Raises ConfigInvalid naming the setting and the remedy.
+
+    Relative paths in the file are relative to the file.
+    """
+    try:
+        settings = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(
+            f"{path} can't be read; 'privyseal init DIRECTORY' writes a configuration to begin with"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigInvalid(f"{path} is not TOML: {error}") from error
+    _override(settings, environment)
+    _anchor(settings, path.resolve().parent)
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigInvalid(f"{path}: {_first(error)}") from error
+
+
+def _override(settings: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for name, text in sorted(environment.items()):
+        if not name.startswith(ENVIRONMENT_PREFIX):
+            continue
+        *sections, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        place = settings
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise ConfigInvalid(f"{name}: '{section}' is a setting, not a section")
+        place[key] = text
+
+
+def _anchor(settings: dict[str, Any], directory: Path) -> None:
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            _anchor(value, directory)
+        elif isinstance(value, str) and (key in {"path", "file"} or key.endswith("_file")):
+            settings[key] = str(directory / value)
+        elif key == "url" and isinstance(value, str) and value.startswith("embedded://./"):
+            settings[key] = f"embedded://{directory / value.removeprefix('embedded://./')}"
+
+
+def _first(error: ValidationError) -> str:
+    mistake = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in mistake["loc"])
+    message = mistake["msg"].removeprefix("Value error, ")
+    if mistake["type"] == "extra_forbidden":
+        return f"{place} is no setting; look for a slip of the pen"
+    if mistake["type"] == "missing":
+        return f"{place} is missing"
+    return f"{place}: {message}" if place else message

@@ -1,0 +1,71 @@
+"""The HTTP client to venues: TLS checked, no redirects, no cookies, no retries, bounded."""
+
+import aiohttp
+from yarl import URL
+
+from privyseald import __version__
+from privyseald.errors import VenueOutcomeUnknown, VenueUnreachable
+from privyseald.outbound.outbound import OutboundRequest, OutboundResponse
+
+_MAX_ANSWER = 1_048_576
+
+
+class HttpOutbound:
+    """Implements `Outbound` over aiohttp. Made inside the event loop that uses it."""
+
+    def __init__(self, *, timeout_ms: int, connect_timeout_ms: int) -> None:
+        self._session = aiohttp.ClientSession(
+            # Calls are rare, and a connection that the venue closed meanwhile would make
+            # the outcome of a POST unknown for no reason.
+            connector=aiohttp.TCPConnector(force_close=True),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=timeout_ms / 1_000, connect=connect_timeout_ms / 1_000
+            ),
+            headers={"User-Agent": f"privyseal/{__version__}"},
+            trust_env=False,
+        )
+
+    async def send(self, request: OutboundRequest) -> OutboundResponse:
+        """Return the venue's answer, whatever its status."""
+        host = URL(request.url, encoded=True).host or ""
+        try:
+            async with self._session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                headers=request.headers,
+                data=request.body or None,
+                allow_redirects=False,
+            ) as response:
+                body = await _read(response, host)
+                return OutboundResponse(response.status, response.content_type, body)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise VenueUnreachable(
+                f"{host} can't be reached; nothing happened there. Check the network, DNS, "
+                "and base_urls in the config",
+                metadata={"host": host},
+                retry_after_ms=1_000,
+            ) from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise VenueOutcomeUnknown(
+                f"{host} got the request and did not answer whole or in time; "
+                "it may have taken effect",
+                metadata={"host": host},
+                retry_after_ms=1_000,
+            ) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+
+async def _read(response: aiohttp.ClientResponse, host: str) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(65_536):
+        body += chunk
+        if len(body) > _MAX_ANSWER:
+            raise VenueOutcomeUnknown(
+                f"{host} answered more than {_MAX_ANSWER} bytes; it may have taken effect",
+                metadata={"host": host},
+            )
+    return bytes(body)

@@ -1,0 +1,82 @@
+"""KeyService over the use cases."""
+
+from privyseal.v1 import key_service_pb2 as pb
+from privyseald.errors import FieldInvalid
+from privyseald.key import key_id_of
+from privyseald.rpc.call import Call
+from privyseald.rpc.convert import fingerprint, key_message
+from privyseald.rpc.page import page_after, page_size, page_token
+from privyseald.signing.secret import SecretBytes
+from privyseald.usecases.import_key import ImportKey, ImportKeyCommand
+from privyseald.usecases.keys import Keys
+
+
+class KeyServicer:
+    """Translates; decides nothing."""
+
+    def __init__(self, keys: Keys, import_key: ImportKey) -> None:
+        self._keys = keys
+        self._import_key = import_key
+
+    async def get_key(self, request: pb.GetKeyRequest, call: Call) -> pb.GetKeyResponse:
+        """Return a key's public facts."""
+        call.entry.key = request.name[:80]
+        key = await self._keys.get(call.caller, key_id_of(request.name, "name"), call.entry)
+        return pb.GetKeyResponse(key=key_message(key))
+
+    async def list_keys(self, request: pb.ListKeysRequest, call: Call) -> pb.ListKeysResponse:
+        """Return a page of keys that the caller may read."""
+        page = await self._keys.list(
+            call.caller, page_after(request.page_token), page_size(request.page_size)
+        )
+        return pb.ListKeysResponse(
+            keys=[key_message(key) for key in page.keys],
+            next_page_token=page_token(page.next_after),
+        )
+
+    async def import_key(self, request: pb.ImportKeyRequest, call: Call) -> pb.ImportKeyResponse:
+        """Write a credential that exists already."""
+        call.entry.key, call.entry.request_id = (
+            f"keys/{request.key_id[:63]}",
+            request.request_id[:40],
+        )
+        command = ImportKeyCommand(
+            key_id=request.key_id,
+            venue=request.venue,
+            environment=request.environment,
+            algorithm=request.algorithm,
+            fields=dict(request.fields),
+            material=_material(request),
+            labels=dict(request.labels),
+            request_id=request.request_id,
+            fingerprint=fingerprint(request),
+        )
+        key = await self._import_key(call.caller, command, call.entry)
+        return pb.ImportKeyResponse(key=key_message(key))
+
+    async def disable_key(self, request: pb.DisableKeyRequest, call: Call) -> pb.DisableKeyResponse:
+        """Stop a key from being used."""
+        call.entry.key = request.name[:80]
+        key = await self._keys.disable(call.caller, key_id_of(request.name, "name"), call.entry)
+        return pb.DisableKeyResponse(key=key_message(key))
+
+    async def enable_key(self, request: pb.EnableKeyRequest, call: Call) -> pb.EnableKeyResponse:
+        """Let a disabled key be used again."""
+        call.entry.key = request.name[:80]
+        key = await self._keys.enable(call.caller, key_id_of(request.name, "name"), call.entry)
+        return pb.EnableKeyResponse(key=key_message(key))
+
+    async def delete_key(self, request: pb.DeleteKeyRequest, call: Call) -> pb.DeleteKeyResponse:
+        """Remove a key for good."""
+        call.entry.key = request.name[:80]
+        await self._keys.delete(call.caller, key_id_of(request.name, "name"), call.entry)
+        return pb.DeleteKeyResponse()
+
+
+def _material(request: pb.ImportKeyRequest) -> SecretBytes:
+    kind = request.WhichOneof("material")
+    if kind in {"sealed", "wrapping_token"}:
+        raise FieldInvalid(
+            kind, "is not taken by this release; give 'plaintext', under TLS, until it is"
+        )
+    return SecretBytes(request.plaintext)

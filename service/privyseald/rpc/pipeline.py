@@ -1,0 +1,135 @@
+"""What happens to every RPC: identity, message, servicer, status, audit line. In this order.
+
+Nothing here knows a transport: bytes and a caller come in, bytes or a status go out.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from google.protobuf.message import DecodeError
+from google.rpc import status_pb2
+
+from privyseald.audit.entry import Entry
+from privyseald.audit.log import AuditLog
+from privyseald.caller import Caller
+from privyseald.clock import Clock
+from privyseald.errors import (
+    AuditUnavailable,
+    FieldInvalid,
+    MessageUnparseable,
+    Overloaded,
+    PrivysealError,
+)
+from privyseald.rpc.call import Call, Procedure
+from privyseald.rpc.status import code_name, internal_status, status_of
+
+_log = structlog.get_logger("privyseald.rpc")
+
+
+class RpcFailed(Exception):
+    """An RPC that ends in a status. The transport sends it as it is."""
+
+    def __init__(self, status: status_pb2.Status) -> None:
+        super().__init__(status.message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much the pipeline takes on: RPCs at once, bytes of a request."""
+
+    concurrent_rpcs: int = 1_000
+    message_bytes: int = 1_048_576
+
+
+class Pipeline:
+    """Runs RPCs. The one place where an exception that nobody foresaw is caught."""
+
+    def __init__(self, audit: AuditLog, clock: Clock, limits: Limits) -> None:
+        self._audit = audit
+        self._clock = clock
+        self._limits = limits
+        self._under_way = 0
+
+    async def run(self, procedure: Procedure, raw: bytes, identify: Callable[[], Caller]) -> bytes:
+        """Return the response's bytes, audited. Raises RpcFailed, audited too."""
+        started_us = self._clock.time_us()
+        entry = Entry(procedure.name)
+        self._under_way += 1
+        try:
+            answer = await self._answer(procedure, raw, identify, entry)
+        except PrivysealError as error:
+            status = status_of(error)
+            entry.reason = error.reason
+        except asyncio.CancelledError:
+            entry.code, entry.decision = "CANCELLED", "cancelled"
+            self._write(entry, started_us)
+            raise
+        except Exception as error:  # noqa: BLE001 - the last net: nothing unforeseen goes out
+            status, entry.error_id = internal_status()
+            entry.reason = "INTERNAL"
+            _log.error(
+                "internal error", error_id=entry.error_id, rpc=procedure.name, cause=_trace(error)
+            )
+        else:
+            entry.code, entry.decision = "OK", "allowed"
+            self._write(entry, started_us)
+            return answer
+        finally:
+            self._under_way -= 1
+        entry.code, entry.decision = code_name(status.code), "refused"
+        self._write(entry, started_us)
+        raise RpcFailed(status)
+
+    async def _answer(
+        self, procedure: Procedure, raw: bytes, identify: Callable[[], Caller], entry: Entry
+    ) -> bytes:
+        caller = identify()
+        entry.caller = caller.name
+        if self._under_way > self._limits.concurrent_rpcs:
+            raise Overloaded(
+                f"more than {self._limits.concurrent_rpcs} RPCs are under way; try again soon",
+                retry_after_ms=100,
+            )
+        if len(raw) > self._limits.message_bytes:
+            raise FieldInvalid(
+                "message",
+                f"has {len(raw)} bytes; this server takes {self._limits.message_bytes}",
+            )
+        entry.request_sha256 = hashlib.sha256(raw).hexdigest()
+        try:
+            request = procedure.request.FromString(raw)
+        except DecodeError as error:
+            raise MessageUnparseable(
+                "message", "is no message of this RPC; use stubs made from privyseal.v1"
+            ) from error
+        response = await procedure.method(request, Call(caller, entry))
+        return response.SerializeToString()
+
+    def _write(self, entry: Entry, started_us: int) -> None:
+        try:
+            self._audit.write(entry, self._clock.time_us() - started_us)
+        except AuditUnavailable as error:
+            _log.error("audit line not written", rpc=entry.rpc)
+            raise RpcFailed(status_of(error)) from error
+
+
+def _trace(error: BaseException) -> str:
+    """Return types and places of an exception and its causes, without any of their texts.
+
+    The text of an exception from below may quote what must not be logged.
+    """
+    lines: list[str] = []
+    current: BaseException | None = error
+    while current is not None and len(lines) < 40:
+        lines.append(type(current).__qualname__)
+        frame = current.__traceback__
+        while frame is not None:
+            code = frame.tb_frame.f_code
+            lines.append(f"{code.co_filename.rpartition('/')[2]}:{frame.tb_lineno} {code.co_name}")
+            frame = frame.tb_next
+        current = current.__cause__ or current.__context__
+    return " < ".join(lines)

@@ -1,0 +1,116 @@
+"""SigningService over the use cases."""
+
+from google.rpc import status_pb2
+
+from privyseal.v1 import signing_service_pb2 as pb
+from privyseald.errors import FieldInvalid, PrivysealError
+from privyseald.key import key_id_of
+from privyseald.rpc.call import Call
+from privyseald.rpc.convert import (
+    fingerprint,
+    key_message,
+    session_message,
+    sign_command,
+    sign_response,
+)
+from privyseald.rpc.status import status_of
+from privyseald.usecases.create_key import CreateKey, CreateKeyCommand, Generated, VenueIssued
+from privyseald.usecases.login import Login
+from privyseald.usecases.logout import Logout
+from privyseald.usecases.sign import Sign
+from privyseald.venues.venue import KeyOrder
+
+_MAX_BATCH = 1_000
+
+
+class SigningServicer:
+    """Translates; decides nothing."""
+
+    def __init__(self, sign: Sign, login: Login, logout: Logout, create_key: CreateKey) -> None:
+        self._sign = sign
+        self._login = login
+        self._logout = logout
+        self._create_key = create_key
+
+    async def sign(self, request: pb.SignRequest, call: Call) -> pb.SignResponse:
+        """Sign one request."""
+        call.entry.key, call.entry.request_id = request.key[:80], request.request_id[:40]
+        call.entry.operation = _operation(request)
+        return sign_response(await self._sign(call.caller, sign_command(request), call.entry))
+
+    async def batch_sign(self, request: pb.BatchSignRequest, call: Call) -> pb.BatchSignResponse:
+        """Sign several, each with a status of its own."""
+        count = len(request.requests)
+        if not 1 <= count <= _MAX_BATCH:
+            raise FieldInvalid("requests", f"has {count} entries; give 1 to {_MAX_BATCH}")
+        call.entry.operation = f"batch of {count}"
+        response = pb.BatchSignResponse()
+        for one in request.requests:
+            result = response.results.add()
+            try:
+                signed = await self._sign(call.caller, sign_command(one), call.entry)
+            except PrivysealError as error:
+                result.status.CopyFrom(status_of(error))
+            else:
+                result.response.CopyFrom(sign_response(signed))
+                result.status.CopyFrom(status_pb2.Status())
+        return response
+
+    async def login(self, request: pb.LoginRequest, call: Call) -> pb.LoginResponse:
+        """Return the key's session."""
+        call.entry.key = request.key[:80]
+        key, session = await self._login(
+            call.caller,
+            key_id_of(request.key),
+            dict(request.options),
+            call.entry,
+            force=request.force,
+        )
+        return pb.LoginResponse(session=session_message(key, session))
+
+    async def logout(self, request: pb.LogoutRequest, call: Call) -> pb.LogoutResponse:
+        """End the key's session."""
+        call.entry.key = request.key[:80]
+        await self._logout(call.caller, key_id_of(request.key), call.entry)
+        return pb.LogoutResponse()
+
+    async def create_key(self, request: pb.CreateKeyRequest, call: Call) -> pb.CreateKeyResponse:
+        """Make a key."""
+        call.entry.key, call.entry.request_id = (
+            f"keys/{request.key_id[:63]}",
+            request.request_id[:40],
+        )
+        command = CreateKeyCommand(
+            key_id=request.key_id,
+            venue=request.venue,
+            environment=request.environment,
+            source=_source(request),
+            labels=dict(request.labels),
+            request_id=request.request_id,
+            fingerprint=fingerprint(request),
+        )
+        key = await self._create_key(call.caller, command, call.entry)
+        return pb.CreateKeyResponse(key=key_message(key))
+
+
+def _operation(request: pb.SignRequest) -> str:
+    """Return what the audit line says of the intent: method and path, never query or body."""
+    if request.HasField("http_request"):
+        http = request.http_request
+        return f"{http.method[:8]} {http.path.partition('?')[0][:256]}"
+    return request.WhichOneof("intent") or ""
+
+
+def _source(request: pb.CreateKeyRequest) -> Generated | VenueIssued:
+    kind = request.WhichOneof("source")
+    if kind == "generated":
+        if not request.generated.algorithm:
+            raise FieldInvalid("generated.algorithm", "is empty; give 'secp256k1' or 'ed25519'")
+        return Generated(request.generated.algorithm, dict(request.generated.fields))
+    if kind == "venue_issued":
+        issued = request.venue_issued
+        return VenueIssued(
+            key_id_of(issued.using_key, "venue_issued.using_key"),
+            KeyOrder(issued.description, tuple(issued.allowed_ips), dict(issued.options)),
+        )
+    raise FieldInvalid("source", "is empty; give 'generated' or 'venue_issued'")

@@ -1,0 +1,78 @@
+"""ImportKey: a credential that exists already, checked and written into the store."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from privyseald.audit.entry import Entry
+from privyseald.caller import Caller
+from privyseald.errors import FieldInvalid
+from privyseald.idempotency import Idempotency
+from privyseald.key import Key, check_key_id, check_labels
+from privyseald.policy.action import Action
+from privyseald.policy.policy import Policy
+from privyseald.secretstore.document import KeyDocument
+from privyseald.secretstore.store import SecretStore
+from privyseald.signing.schemes import make_signer
+from privyseald.signing.secret import SecretBytes
+from privyseald.venues.kinds import algorithm_of, check_fields, key_kind
+from privyseald.venues.registry import Venues
+
+
+@dataclass(frozen=True, slots=True)
+class ImportKeyCommand:
+    """What to write under which id."""
+
+    key_id: str
+    venue: str
+    environment: str
+    algorithm: str
+    fields: Mapping[str, str]
+    material: SecretBytes = field(repr=False)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    request_id: str = ""
+    fingerprint: bytes = b""
+
+
+class ImportKey:
+    """Refuses what would not sign later; then writes, and overwrites nothing."""
+
+    def __init__(
+        self, policy: Policy, venues: Venues, store: SecretStore, idempotency: Idempotency
+    ) -> None:
+        self._policy = policy
+        self._venues = venues
+        self._store = store
+        self._idempotency = idempotency
+
+    async def __call__(self, caller: Caller, command: ImportKeyCommand, entry: Entry) -> Key:
+        """Return the key's public facts. Raises FieldInvalid, KeyExists, Unavailable…."""
+        check_key_id(command.key_id)
+        entry.rule = self._policy.check(caller, Action.IMPORT_KEY, command.key_id)
+        venue = self._venues.get(command.venue)
+        entry.venue = venue.name
+        environment = self._venues.environment(venue, command.environment)
+        kind = key_kind(venue, algorithm_of(venue, command.algorithm))
+        check_fields(kind, command.fields)
+        check_labels(command.labels)
+        try:
+            signer = make_signer(kind.algorithm, command.material)
+        except FieldInvalid as error:
+            raise FieldInvalid("plaintext", error.description) from error
+        document = KeyDocument(
+            venue=venue.name,
+            environment=environment.name,
+            algorithm=kind.algorithm,
+            fields=command.fields,
+            material=command.material,
+            public_id=command.fields[kind.public_id] if kind.public_id else signer.public_id,
+            labels=command.labels,
+            request_id=command.request_id,
+        )
+        key = await self._idempotency.once(
+            f"import-key/{caller.name}",
+            command.request_id,
+            command.fingerprint,
+            lambda: self._store.create(command.key_id, document),
+        )
+        entry.key_version = key.version
+        return key

@@ -1,0 +1,73 @@
+"""Looking after keys: get, list, disable, enable, delete."""
+
+from privyseald.audit.entry import Entry
+from privyseald.caller import Caller
+from privyseald.key import Key, KeyState
+from privyseald.policy.action import Action
+from privyseald.policy.policy import Policy
+from privyseald.secretstore.cache import KeyCache
+from privyseald.secretstore.store import KeyPage, SecretStore
+from privyseald.sessions import Sessions
+from privyseald.usecases.open_key import OpenedKey
+
+
+class Keys:
+    """The custodian's verbs. A change takes effect here at once: cache and session go."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        store: SecretStore,
+        cache: KeyCache[OpenedKey],
+        sessions: Sessions,
+    ) -> None:
+        self._policy = policy
+        self._store = store
+        self._cache = cache
+        self._sessions = sessions
+
+    async def get(self, caller: Caller, key_id: str, entry: Entry) -> Key:
+        """Return a key's public facts. Raises KeyUnknown."""
+        entry.rule = self._policy.check(caller, Action.READ_KEY, key_id)
+        return await self._store.get(key_id)
+
+    async def list(self, caller: Caller, after: str, limit: int) -> KeyPage:
+        """Return up to `limit` keys behind `after` that the caller may read."""
+        found: list[Key] = []
+        while True:
+            page = await self._store.list(after, limit)
+            for key in page.keys:
+                if self._policy.allows(caller, Action.READ_KEY, key.key_id):
+                    found.append(key)
+                    if len(found) == limit:
+                        more = page.next_after or page.keys[-1].key_id != key.key_id
+                        return KeyPage(tuple(found), key.key_id if more else "")
+            if not page.next_after:
+                return KeyPage(tuple(found), "")
+            after = page.next_after
+
+    async def disable(self, caller: Caller, key_id: str, entry: Entry) -> Key:
+        """Stop a key from being used. Raises KeyUnknown, KeyCreating."""
+        entry.rule = self._policy.check(caller, Action.DISABLE_KEY, key_id)
+        return await self._set_state(key_id, KeyState.DISABLED, entry)
+
+    async def enable(self, caller: Caller, key_id: str, entry: Entry) -> Key:
+        """Let a disabled key be used again. Raises KeyUnknown, KeyCreating."""
+        entry.rule = self._policy.check(caller, Action.ENABLE_KEY, key_id)
+        return await self._set_state(key_id, KeyState.ENABLED, entry)
+
+    async def delete(self, caller: Caller, key_id: str, entry: Entry) -> None:
+        """Remove a key for good. Raises KeyUnknown."""
+        entry.rule = self._policy.check(caller, Action.DELETE_KEY, key_id)
+        await self._store.delete(key_id)
+        self._forget(key_id)
+
+    async def _set_state(self, key_id: str, state: KeyState, entry: Entry) -> Key:
+        key = await self._store.set_state(key_id, state)
+        entry.venue, entry.key_version = key.venue, key.version
+        self._forget(key_id)
+        return key
+
+    def _forget(self, key_id: str) -> None:
+        self._cache.forget(key_id)
+        self._sessions.drop(key_id)

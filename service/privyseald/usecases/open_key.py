@@ -1,0 +1,48 @@
+"""Opening a key for use: the credential with its venue, or the reason why not."""
+
+from dataclasses import dataclass
+
+from privyseald.errors import KeyDisabled
+from privyseald.key import KeyState
+from privyseald.secretstore.cache import KeyCache
+from privyseald.signing.signer import Credential
+from privyseald.venues.kinds import check_credential
+from privyseald.venues.registry import Venues
+from privyseald.venues.venue import Environment, KeyKind, Venue
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedKey:
+    """A credential beside the venue, environment and kind that it belongs to."""
+
+    credential: Credential
+    venue: Venue
+    environment: Environment
+    kind: KeyKind
+
+
+def match_venue(credential: Credential, venues: Venues) -> OpenedKey:
+    """Return the opened key of a credential. Raises CredentialMalformed, VenueUnknown."""
+    venue = venues.get(credential.key.venue)
+    kind = check_credential(venue, credential)
+    environment = venues.environment(venue, credential.key.environment)
+    return OpenedKey(credential, venue, environment, kind)
+
+
+class OpenKey:
+    """Returns an enabled key, from the cache where it is fresh enough."""
+
+    def __init__(self, cache: KeyCache[OpenedKey]) -> None:
+        self._cache = cache
+
+    async def __call__(self, key_id: str) -> OpenedKey:
+        """Return the key. Raises KeyDisabled, KeyUnknown, KeyCreating, Unavailable…."""
+        opened = await self._cache.open(key_id)
+        key = opened.credential.key
+        if key.state is not KeyState.ENABLED:
+            raise KeyDisabled(
+                f"{key.name} is disabled; a custodian can enable it with "
+                f"'privyseal keys enable {key.key_id}'",
+                metadata={"key": key.name},
+            )
+        return opened

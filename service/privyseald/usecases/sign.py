@@ -1,0 +1,156 @@
+"""Sign: from what a caller wants to send, to the bytes to send."""
+
+from dataclasses import dataclass, field
+
+from privyseald.audit.entry import Entry
+from privyseald.caller import Caller
+from privyseald.errors import BodyInvalid, FieldInvalid, IntentUnsupported
+from privyseald.idempotency import Idempotency
+from privyseald.key import Key
+from privyseald.nonces import NonceSource
+from privyseald.policy.action import Action
+from privyseald.policy.policy import Policy
+from privyseald.sessions import Sessions
+from privyseald.signing import eip191, eip712
+from privyseald.strict_json import parse_object
+from privyseald.usecases.open_key import OpenedKey, OpenKey
+from privyseald.venues.http_request import MAX_BODY, HttpRequest
+from privyseald.venues.registry import opens_sessions
+from privyseald.venues.signed import check_served
+from privyseald.venues.venue import Session, SessionUse, SignedHttpRequest
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalMessage:
+    """A message for EIP-191."""
+
+    message: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TypedData:
+    """An EIP-712 document as JSON."""
+
+    json: bytes = field(repr=False)
+
+
+Intent = HttpRequest | PersonalMessage | TypedData
+
+_ACTIONS: dict[type[Intent], tuple[Action, str]] = {
+    HttpRequest: (Action.SIGN, "http_request"),
+    PersonalMessage: (Action.SIGN_MESSAGE, "personal_message"),
+    TypedData: (Action.SIGN_TYPED_DATA, "typed_data"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SignCommand:
+    """What to sign with which key. `fingerprint` tells two commands of one id apart."""
+
+    key_id: str
+    intent: Intent
+    request_id: str = ""
+    fingerprint: bytes = b""
+    validate_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StructuredSignature:
+    """A signature over a personal message or typed data."""
+
+    value: bytes = field(repr=False)
+    digest: bytes
+    signer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What came of a command; `result` is None where it was only validated."""
+
+    key: Key
+    result: SignedHttpRequest | StructuredSignature | None
+    sign_time_ms: int = 0
+    nonce: int | None = None
+
+
+class Sign:
+    """Checks policy, opens the key, reserves the nonce, signs: in this order."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        open_key: OpenKey,
+        nonces: NonceSource,
+        sessions: Sessions,
+        idempotency: Idempotency,
+    ) -> None:
+        self._policy = policy
+        self._open_key = open_key
+        self._nonces = nonces
+        self._sessions = sessions
+        self._idempotency = idempotency
+
+    async def __call__(self, caller: Caller, command: SignCommand, entry: Entry) -> Signed:
+        """Return the signed bytes. Raises any PrivysealError but the venue's own."""
+        action, intent = _ACTIONS[type(command.intent)]
+        entry.rule = self._policy.check(caller, action, command.key_id)
+        opened = await self._open_key(command.key_id)
+        key = opened.credential.key
+        entry.venue, entry.key_version = key.venue, key.version
+        if intent not in opened.kind.intents:
+            raise IntentUnsupported(
+                intent,
+                f"can't be signed with {key.name}, a key of {key.venue} with {key.algorithm}; "
+                f"it signs {', '.join(sorted(opened.kind.intents)) or 'nothing by itself'}",
+            )
+        if command.validate_only:
+            if isinstance(command.intent, HttpRequest):
+                _normalise(command.intent, opened)
+            return Signed(key, None)
+        signed = await self._idempotency.once(
+            f"sign/{caller.name}",
+            command.request_id,
+            command.fingerprint,
+            lambda: self._sign(command.intent, opened),
+        )
+        entry.nonce = "" if signed.nonce is None else str(signed.nonce)
+        return signed
+
+    async def _sign(self, intent: Intent, opened: OpenedKey) -> Signed:
+        if isinstance(intent, HttpRequest):
+            return await self._sign_request(_normalise(intent, opened), opened)
+        digest = _digest(intent)
+        moment = await self._nonces.reserve(opened.credential.key, None)
+        signer = opened.credential.signer
+        return Signed(
+            opened.credential.key,
+            StructuredSignature(await signer.sign(digest), digest, signer.public_id),
+            moment.time_ms,
+        )
+
+    async def _sign_request(self, request: HttpRequest, opened: OpenedKey) -> Signed:
+        credential, venue = opened.credential, opened.venue
+        session: Session | None = None
+        if opens_sessions(venue) and venue.session_use(credential) is not SessionUse.NEVER:
+            session = self._sessions.current(credential.key)
+        policy = venue.nonce_policy(credential, session)
+        moment = await self._nonces.reserve(credential.key, policy)
+        signed = await venue.sign(request, credential, opened.environment, moment, session)
+        return Signed(credential.key, signed, moment.time_ms, moment.nonce)
+
+
+def _normalise(request: HttpRequest, opened: OpenedKey) -> HttpRequest:
+    check_served(request, opened.environment)
+    return opened.venue.normalise(request, opened.credential)
+
+
+def _digest(intent: PersonalMessage | TypedData) -> bytes:
+    if isinstance(intent, PersonalMessage):
+        if not intent.message:
+            raise FieldInvalid("personal_message.message", "is empty; give the message to sign")
+        if len(intent.message) > MAX_BODY:
+            raise BodyInvalid("personal_message.message", f"is longer than {MAX_BODY} bytes")
+        return eip191.digest(intent.message)
+    if len(intent.json) > MAX_BODY:
+        raise BodyInvalid("typed_data.json", f"is longer than {MAX_BODY} bytes")
+    return eip712.digest(parse_object(intent.json, "typed_data.json"))
