@@ -14,8 +14,15 @@ _ARRAY = re.compile(r"(.+)\[([0-9]*)\]")
 _INTEGER = re.compile(r"u?int[0-9]*")
 _INTEGER_TEXT = re.compile(r"-?[0-9]{1,78}|0x[0-9a-fA-F]{1,64}")
 _FIXED_BYTES = re.compile(r"bytes([0-9]+)")
-_HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+_TEXTS = {
+    "string": re.compile(r".*", re.DOTALL),
+    "bytes": re.compile(r"0x(?:[0-9a-fA-F]{2})*"),
+    "address": re.compile(r"0x[0-9a-fA-F]{40}"),
+}
+_STRUCT = re.compile(
+    r"(?!(?:bool|string|address|bytes[0-9]*|u?int[0-9]*)$)[A-Za-z_$][\w$]*", re.ASCII
+)
+_NAME = re.compile(r"[A-Za-z_$][\w$ ]*", re.ASCII)  # Aster's names hold blanks
 
 Types = dict[str, dict[str, str]]
 
@@ -32,6 +39,8 @@ def check(document: dict[str, JsonValue]) -> None:
 def _types(value: JsonValue) -> Types:
     if not isinstance(value, dict):
         raise TypeError("types must be an object")
+    if not all(_STRUCT.fullmatch(name) for name in value):
+        raise ValueError("a type's name must be an identifier, and none of EIP-712's own types")
     return {name: _fields(fields, name) for name, fields in value.items()}
 
 
@@ -43,8 +52,10 @@ def _fields(value: JsonValue, of: str) -> dict[str, str]:
         if not isinstance(field, dict) or field.keys() != {"name", "type"}:
             raise ValueError(f"a field of type '{of}' must hold name and type, and no more")
         name, kind = field["name"], field["type"]
-        if not isinstance(name, str) or not isinstance(kind, str) or name in fields:
-            raise ValueError(f"a field of type '{of}' has no name or type, or stands twice")
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name in fields:
+            raise ValueError(f"a field of type '{of}' has no proper name, or stands twice")
+        if not isinstance(kind, str):
+            raise TypeError(f"a field of type '{of}' must name its type")
         fields[name] = kind
     return fields
 
@@ -77,16 +88,17 @@ def _is_atom(value: JsonValue, kind: str) -> bool:
         return False
     if _INTEGER.fullmatch(kind):
         return is_number(value) or bool(_INTEGER_TEXT.fullmatch(value))
-    if is_number(value):
+    if is_number(value) or not _is_text(value, kind):
         return False
-    if kind == "address":
-        return bool(_ADDRESS.fullmatch(value)) and _is_sound(value)
-    if kind == "bytes":
-        return bool(_HEX.fullmatch(value))
+    return kind != "address" or _is_sound(value)
+
+
+def _is_text(value: str, kind: str) -> bool:
     fixed = _FIXED_BYTES.fullmatch(kind)
-    if fixed:
-        return bool(_HEX.fullmatch(value)) and len(value) == 2 + 2 * int(fixed[1])
-    return kind == "string"
+    if fixed and len(value) != 2 + 2 * int(fixed[1]):
+        return False
+    pattern = _TEXTS.get("bytes" if fixed else kind)
+    return bool(pattern and pattern.fullmatch(value))
 
 
 def _is_sound(address: str) -> bool:
