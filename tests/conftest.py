@@ -1,0 +1,20 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bao_fixtures import bao, frail_bao, prefix  # noqa: F401  # fixtures
+from service import OPERATOR, Service, Stubs
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    """A running server with venue servers behind it."""
+    async with Service(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def operator(service: Service) -> Stubs:
+    """Stubs of the caller who may do everything."""
+    return await service.as_caller(OPERATOR)
