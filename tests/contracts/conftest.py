@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from bao_fixtures import bao, frail_bao, prefix  # noqa: F401  # fixtures
 from secret_store_home import EmbeddedHome, Home, VaultHome
 
 

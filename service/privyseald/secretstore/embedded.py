@@ -58,7 +58,7 @@ class EmbeddedStore:
         if (key_file is None) == (passphrase_file is None):
             raise ConfigInvalid(
                 "store.key_file, store.passphrase_file: give exactly one of them; "
-                "'privyseal keys new-store-key FILE' makes a key file"
+                "'head -c 32 /dev/urandom > FILE; chmod 600 FILE' makes a key file"
             )
         file = RecordFile(path)
         try:
