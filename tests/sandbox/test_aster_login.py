@@ -280,9 +280,11 @@ async def test_get_nonce_knows_two_types(caller: Caller) -> None:
 async def test_only_the_three_steps_are_there(caller: Caller) -> None:
     """A get, a body that is no object, and another path are refused."""
     path = "/bapi/futures/v1/public/future/web3/get-nonce"
-    got = await caller.send("aster", "GET", path)
+    body = json.dumps({"sourceAddr": ANVIL_0, "type": "LOGIN"})
+    got = await caller.send("aster", "GET", path, BROKER, body)
     no_object = await caller.send("aster", "POST", path, body="[]")
     other = await post(caller, "other", {"a": 1})
     assert refused(got, "illegal parameter")
     assert refused(no_object, "illegal parameter")
+    assert got.text("message") == no_object.text("message") == "illegal parameter"
     assert other.status == 404

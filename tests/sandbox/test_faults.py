@@ -143,6 +143,7 @@ def test_fault_that_makes_no_sense_is_refused() -> None:
         Fault("kraken")
     with pytest.raises(ValueError, match="times must be at least 1"):
         Fault("aster", times=0)
+    assert [Fault("aster", status=status).status for status in (200, 599)] == [200, 599]
     for status in (199, 600):
         with pytest.raises(ValueError, match="status must be from 200 to 599"):
             Fault("aster", status=status)

@@ -23,6 +23,7 @@ def test_what_no_venue_should_read_is_a_value_error(text: bytes) -> None:
 
 
 def test_brackets_in_strings_are_no_depth() -> None:
-    """Only brackets outside strings count, and many of them side by side are fine."""
+    """Only brackets outside strings count, 64 levels and many side by side are fine."""
     assert parse(b'["' + b"[" * 100 + b'\\"["]') == ["[" * 100 + '"[']
+    assert parse(b"[" * 64 + b"]" * 64)
     assert parse(b"[" + b",".join([b"[]"] * 500) + b"]") == [[]] * 500

@@ -211,6 +211,13 @@ async def test_any_other_path_of_the_api_answers(caller: Caller) -> None:
     assert (reply.status, reply.json) == (200, [])
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", ORDERS), ("POST", ORDERS + "/cancel/7")])
+async def test_only_a_new_order_gets_an_id(caller: Caller, method: str, path: str) -> None:
+    """Listing and cancelling orders make none."""
+    reply = await caller.send("nebulaex", method, path, signed())
+    assert reply.json == []
+
+
 async def test_path_outside_the_api_is_not_found(caller: Caller) -> None:
     """Nothing is served outside /api/v2/."""
     reply = await caller.send("nebulaex", "GET", "/other", signed())

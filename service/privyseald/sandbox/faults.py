@@ -61,7 +61,6 @@ class Fault:
         """Whether this request is one of those that the fault is for."""
         return (
             self.venue == venue
-            and (self.times is None or self.times > 0)
             and fnmatchcase(method, self.method)
             and fnmatchcase(path, self.path)
         )
