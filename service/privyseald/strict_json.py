@@ -15,8 +15,11 @@ JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "Jso
 _MAX_DEPTH = 64
 _MAX_DIGITS = 400
 _BLANKS = (b" ", b"\t", b"\r", b"\n")
-_STRING_OR_BLANK = re.compile(rb'"(?:[^"\\]|\\.)*"|[ \t\r\n]+', re.DOTALL)
+_STRING_OR_BLANK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[ \t\r\n]+', re.DOTALL)
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
+# A string may lack its end: what is searched here is not known to be JSON yet, and a pattern
+# that fails at each quote would take the square of the text's length.
+_STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{\]}]', re.DOTALL)
 
 
 class _Number(str):
@@ -37,6 +40,8 @@ def parse(body: bytes, field: str) -> JsonValue:
         raise BodyInvalid(field, "is not UTF-8") from error
     if text.startswith("\ufeff"):
         raise BodyInvalid(field, "begins with a byte order mark; send the JSON alone")
+    if is_deeper_than(_MAX_DEPTH, text):
+        raise BodyInvalid(field, f"is nested deeper than {_MAX_DEPTH} levels")
     try:
         value: JsonValue = json.loads(
             text,
@@ -49,10 +54,6 @@ def parse(body: bytes, field: str) -> JsonValue:
         raise BodyInvalid(
             field, f"is not JSON: line {error.lineno}, column {error.colno}"
         ) from error
-    except RecursionError as error:
-        raise BodyInvalid(field, f"is nested deeper than {_MAX_DEPTH} levels") from error
-    if text.count("[") + text.count("{") > _MAX_DEPTH:
-        _refuse_depth(value, field, _MAX_DEPTH)
     if "\\u" in text:
         _refuse_surrogates(value, field)
     return value
@@ -64,6 +65,26 @@ def parse_object(body: bytes, field: str) -> dict[str, JsonValue]:
     if not isinstance(value, dict):
         raise BodyInvalid(field, 'must be a JSON object, as in {"market":"BTC_USDT"}')
     return value
+
+
+def is_deeper_than(levels: int, text: str) -> bool:
+    """Whether a JSON text opens more lists and objects in one another than `levels`.
+
+    Python's parser recurses, and where a library raised the recursion limit (py_ecc does, which
+    eth-account imports) a deep text overflows the stack and ends the process. So ask before.
+    """
+    if text.count("[") + text.count("{") <= levels:
+        return False
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        mark = match[0]
+        if mark in "[{":
+            depth += 1
+            if depth > levels:
+                return True
+        elif mark in "]}":
+            depth -= 1
+    return False
 
 
 def is_number(value: JsonValue) -> bool:
@@ -116,12 +137,3 @@ def _refuse_surrogates(value: JsonValue, field: str) -> None:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
         raise BodyInvalid(field, "holds half of a surrogate pair") from error
-
-
-def _refuse_depth(value: JsonValue, field: str, left: int) -> None:
-    if not isinstance(value, dict | list):
-        return
-    if not left:
-        raise BodyInvalid(field, f"is nested deeper than {_MAX_DEPTH} levels")
-    for child in value.values() if isinstance(value, dict) else value:
-        _refuse_depth(child, field, left - 1)

@@ -1,6 +1,8 @@
 """EIP-712 against eth-account, and the rules that eth-account does not hold to."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -297,3 +299,10 @@ def test_any_type_with_any_value_is_refused_or_signed(kind: str, value: object) 
     except BodyInvalid:
         return
     assert len(answer) == 32
+
+
+def test_importing_it_leaves_the_recursion_limit_as_python_sets_it() -> None:
+    """py_ecc raises the limit beyond the stack; here it is as it was, in a process of its own."""
+    code = "import sys; import privyseald.signing.eip712; print(sys.getrecursionlimit())"
+    limit = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert limit.stdout == "1000\n"

@@ -1,5 +1,6 @@
 """EIP-712 typed data: the digest of any document, and a fast one for a single string."""
 
+import sys
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +17,9 @@ _DOMAIN_TYPE = keccak256(
     b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 )
 
+# py_ecc, which eth-account imports, raises Python's recursion limit to 100,000. That is more than
+# the stack holds: deep recursion would end the process where it should raise RecursionError.
+sys.setrecursionlimit(1_000)
 
 # What eth-account and eth-abi raise for documents that break EIP-712's rules.
 _NOT_TYPED_DATA = (

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 from privyseald.errors import VenueOutcomeUnknown
 from privyseald.outbound.outbound import OutboundResponse
+from privyseald.strict_json import is_deeper_than
 
 _LONG_TOKEN = re.compile(r"[A-Za-z0-9+/=_.-]{24,}")
 _MAX_MESSAGE = 200
+_MAX_DEPTH = 64
 
 
 def clean(text: object) -> str:
@@ -30,8 +32,11 @@ def json_object(venue: str, response: OutboundResponse) -> Mapping[str, object]:
             "a redirect, which is never followed: check the venue's base_urls in the config",
         )
     try:
-        answer = json.loads(response.body)
-    except (ValueError, RecursionError) as error:
+        text = response.body.decode("utf-8-sig")
+        if is_deeper_than(_MAX_DEPTH, text):
+            raise unknown(venue, response, f"JSON of more than {_MAX_DEPTH} levels")
+        answer = json.loads(text)
+    except ValueError as error:
         kind = "nothing" if not response.body.strip() else "no JSON"
         raise unknown(venue, response, f"{kind}; look at the venue's status page") from error
     if not isinstance(answer, dict):
