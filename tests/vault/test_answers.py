@@ -77,6 +77,16 @@ def test_a_time_without_a_zone_is_refused(text: str) -> None:
         answers.read_metadata(metadata(created_time=text))
 
 
+@pytest.mark.parametrize(
+    ("ttl", "ends", "life_ms"), [(0, None, 0), (0, TIME, 1_000), (7, TIME, 7_000)]
+)
+def test_a_token_in_its_last_second_still_ends(ttl: int, ends: object, life_ms: int) -> None:
+    """A `ttl` of 0 means for ever only where Vault names no end."""
+    answer = {"data": {"ttl": ttl, "expire_time": ends}}
+
+    assert answers.read_lookup(SecretBytes("t"), answer).life_ms == life_ms
+
+
 def test_a_secret_does_not_show() -> None:
     """The repr of a version leaves its data out."""
     answer = {

@@ -16,7 +16,7 @@ from privyseald.vault.connection import VaultAddress
 from privyseald.vault.errors import PathMissing, VersionMismatch
 from privyseald.vault.token_file import TokenFile
 
-LOOKUP = Reply(200, {"data": {"ttl": 0}})
+LOOKUP = Reply(200, {"data": {"ttl": 0, "expire_time": None}})
 FORBIDDEN = Reply(403, {"errors": ["permission denied"]})
 TIMES = RenewalTimes(first_backoff_ms=100, longest_backoff_ms=400, look_ms=50)
 

@@ -112,10 +112,12 @@ def read_login(answer: Mapping[str, object]) -> VaultToken:
 
 
 def read_lookup(text: SecretBytes, answer: Mapping[str, object]) -> VaultToken:
-    """Return the token whose look-up this is; a root token has no `renewable`."""
+    """Return the token whose look-up this is; a root token has no end and no `renewable`."""
     match answer:
-        case {"data": {"ttl": int(life_s), **rest}}:
-            return VaultToken(text, life_s * 1_000, rest.get("renewable") is True)
+        case {"data": {"ttl": int(life_s), "expire_time": ends, **rest}}:
+            # In its last second a token has a `ttl` of 0 as well, which must not mean for ever.
+            life_ms = 0 if ends is None else max(life_s, 1) * 1_000
+            return VaultToken(text, life_ms, rest.get("renewable") is True)
     raise answer_malformed()
 
 

@@ -55,11 +55,11 @@ class TokenRenewal:
     async def replace(self, refused: VaultToken | None) -> VaultToken:
         """Return another token than `refused`: one that came meanwhile, or a new login's.
 
-        Returns `refused` itself when it came from a login so short ago that another would not
+        Returns `refused` itself when the last such login is so short ago that another would not
         help. While failed logins back off, the last failure is raised again.
         """
         async with self._login:
-            if self._token is not None and self._token is not refused:
+            if self._token is not None and (refused is None or self._token.text != refused.text):
                 return self._token
             now = self._clock.monotonic_ms()
             if refused is not None and self._replacements.wait_ms(now):
@@ -90,7 +90,9 @@ class TokenRenewal:
             token = await self._method.log_in(self._connection)
         except PrivysealError as error:
             self._failure = error
-            self._failures.extend(self._clock.monotonic_ms())
+            now = self._clock.monotonic_ms()
+            self._failures.extend(now)
+            self._due_ms = max(self._due_ms, now + self._failures.wait_ms(now))
             _log.warning("vault_login_failed", reason=error.reason)
             raise
         self._failure = None
@@ -132,10 +134,9 @@ class TokenRenewal:
 
     async def _renew(self, token: VaultToken) -> None:
         """Renew; log in anew when Vault no longer gives the token its full life."""
-        # Should Vault be away, the next try comes after a short while.
-        self._due_ms = self._clock.monotonic_ms() + self._times.first_backoff_ms
         renewed = None
-        with suppress(VaultRefusal):
+        # Past a token's longest life Vault answers 500, so an outage is told by the login only.
+        with suppress(VaultRefusal, Unavailable):
             renewed = read_login(
                 await self._connection.post("auth/token/renew-self", token.text, {})
             )
