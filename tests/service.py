@@ -7,20 +7,30 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
-from google.rpc import error_details_pb2
+import orjson
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from google.rpc import code_pb2, error_details_pb2
 from grpc_status import rpc_status
 
 from privyseal.v1 import (
     hold_service_pb2_grpc,
     key_service_pb2,
     key_service_pb2_grpc,
+    signing_service_pb2,
     signing_service_pb2_grpc,
     venue_service_pb2_grpc,
 )
 from privyseald.app import App
+from privyseald.cli import certificates
 from privyseald.cli.certificates import Pem, TryOutCa
 from privyseald.clock import Clock
 from privyseald.config import Config
+from privyseald.outbound.http import HttpOutbound
+from privyseald.outbound.outbound import OutboundRequest, OutboundResponse
 from privyseald.sandbox.sandbox import Sandbox
 from privyseald.secretstore.store_key import create_key_file
 
@@ -44,6 +54,37 @@ rules:
 
 
 @dataclass(frozen=True, slots=True)
+class SandboxKey:
+    """A key that the sandbox venues know from the start."""
+
+    venue: str
+    material: str
+    algorithm: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+NEBULAEX = SandboxKey(
+    "nebulaex", "2d0b4979c7fe6986daa8e21d1dc0644f", fields={"api_key": "61d025b8573501c2"}
+)
+KIIEX = SandboxKey("kiiex", "test-secret", fields={"api_key": "test-key", "user_id": "149"})
+WHITEBIT = SandboxKey("whitebit", "test-secret", fields={"api_key": "test-key"})
+ASTER = SandboxKey(
+    "aster",
+    "72911505f67b24a8efe8f246d06c324b787d2f3f7cb8b5b80ef1698ee1486e25",
+    fields={"api_key": "4a2e11b243b1ad75981edf359ae02e873bf88b699196170d998d8266f5eb9f32"},
+)
+ASTER_WALLET = SandboxKey(
+    "aster", "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80", "secp256k1"
+)
+ASTER_AGENT = SandboxKey(
+    "aster-v3",
+    "4fd0a42218f3eae43a6ce26d22544e986139a01e5b34a62db53757ffca81bae1",
+    "secp256k1",
+    {"user": "0x63DD5aCC6b1aa0f563956C0e534DD30B6dcF7C4e"},
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A refused RPC, taken apart."""
 
@@ -53,6 +94,7 @@ class Failure:
     metadata: dict[str, str] = field(default_factory=dict)
     field_name: str = ""
     retry_after_ms: int | None = None
+    precondition: tuple[str, str] | None = None
 
 
 class Stubs:
@@ -145,15 +187,50 @@ class Service:
         """Return a client certificate that names the caller."""
         return self._ca.caller(caller)
 
+    def certificate_of(self, *names: x509.GeneralName, common_name: str = "") -> Pem:
+        """Return a client certificate with any names, also none."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []
+        builder = certificates._builder(x509.Name(subject), self._ca._certificate.subject, key)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        certificate = builder.sign(self._ca._key, hashes.SHA256())
+        return Pem(
+            certificate.public_bytes(Encoding.PEM),
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        )
+
+    @property
+    def ca_certificate(self) -> bytes:
+        """The CA that signs the server's and the callers' certificates, as PEM."""
+        return self._ca.certificate
+
     async def as_caller(self, caller: str) -> Stubs:
         """Return stubs on a connection of its own, as this caller."""
-        pem = self.certificate(caller)
+        return await self.connect(self.certificate(caller))
+
+    async def connect(self, pem: Pem | None) -> Stubs:
+        """Return stubs on a connection with this certificate, or with none."""
         credentials = grpc.ssl_channel_credentials(
-            self._ca.certificate, pem.private_key, pem.certificate
+            self._ca.certificate,
+            pem.private_key if pem else None,
+            pem.certificate if pem else None,
         )
-        channel = grpc.aio.secure_channel(f"localhost:{self.app.server.port}", credentials)
+        target = f"localhost:{self.app.server.port}"
+        return self._stubs(grpc.aio.secure_channel(target, credentials))
+
+    async def connect_plaintext(self, port: int) -> Stubs:
+        """Return stubs on a connection without TLS."""
+        return self._stubs(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
+
+    def _stubs(self, channel: grpc.aio.Channel) -> Stubs:
         self._open.push_async_callback(channel.close)
         return Stubs(channel)
+
+    def audit_lines(self) -> list[dict[str, Any]]:
+        """Return what the audit log holds."""
+        path = self.directory / "audit.jsonl"
+        return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
 async def import_key(
@@ -171,6 +248,34 @@ async def import_key(
     )
 
 
+async def import_sandbox_key(stubs: Stubs, key_id: str, key: SandboxKey, **fields: str) -> None:
+    """Import a key that the sandbox knows, with fields beside its own."""
+    await import_key(
+        stubs, key_id, key.venue, key.material, key.algorithm, **{**key.fields, **fields}
+    )
+
+
+def sign_request(
+    key_id: str, method: str, path: str, body: bytes = b"", **options: Any
+) -> signing_service_pb2.SignRequest:
+    """Return a SignRequest for a venue request."""
+    http_request = signing_service_pb2.HttpRequest(method=method, path=path, body=body)
+    return signing_service_pb2.SignRequest(
+        key=f"keys/{key_id}", http_request=http_request, **options
+    )
+
+
+async def send(answer: signing_service_pb2.SignResponse) -> OutboundResponse:
+    """Send to the venue what Sign returned, byte for byte, and return what it answers."""
+    signed = answer.signed_http_request
+    headers = tuple((header.name, header.value) for header in signed.headers)
+    outbound = HttpOutbound(timeout_ms=5_000, connect_timeout_ms=2_000)
+    try:
+        return await outbound.send(OutboundRequest(signed.method, signed.url, headers, signed.body))
+    finally:
+        await outbound.close()
+
+
 async def failure_of(call: Any) -> Failure:
     """Return how an RPC was refused. Fails the test when it was not."""
     try:
@@ -181,17 +286,30 @@ async def failure_of(call: Any) -> Failure:
 
 
 def _taken_apart(error: grpc.aio.AioRpcError) -> Failure:
-    reason, metadata, field_name, retry_after_ms = "", {}, "", None
     status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it is a call as well
-    for detail in status.details if status else ():
+    return failure_in(status) if status else Failure(error.code().name, error.details() or "")
+
+
+def failure_in(status: Any) -> Failure:
+    """Return a google.rpc.Status, taken apart."""
+    reason, metadata, field_name, retry_after_ms, precondition = "", {}, "", None, None
+    for detail in status.details:
         info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-        retry = error_details_pb2.RetryInfo()
+        retry, unmet = error_details_pb2.RetryInfo(), error_details_pb2.PreconditionFailure()
         if detail.Unpack(info):
             reason, metadata = info.reason, dict(info.metadata)
         elif detail.Unpack(bad):
             field_name = bad.field_violations[0].field
         elif detail.Unpack(retry):
             retry_after_ms = retry.retry_delay.ToMilliseconds()
+        elif detail.Unpack(unmet):
+            precondition = (unmet.violations[0].type, unmet.violations[0].subject)
     return Failure(
-        error.code().name, error.details() or "", reason, metadata, field_name, retry_after_ms
+        code_pb2.Code.Name(status.code),
+        status.message,
+        reason,
+        metadata,
+        field_name,
+        retry_after_ms,
+        precondition,
     )

@@ -14,7 +14,16 @@ _KINDS = (("peer_spiffe_id", "spiffe"), ("peer_uri", "uri"), ("peer_dns", "dns")
 
 
 def caller_of(auth_context: Mapping[str, Iterable[bytes]]) -> Caller:
-    """Return the caller that a verified certificate names. Raises CallerUnproved."""
+    """Return the caller that a verified certificate names, over TLS 1.3.
+
+    gRPC for Python has no switch for the version of TLS, so it is looked at here. Raises
+    CallerUnproved.
+    """
+    if list(auth_context.get("ssl_tls_version", ())) != [b"TLSv1.3"]:
+        raise CallerUnproved(
+            "the connection uses a TLS older than 1.3; let the client, or the proxy between, use "
+            "TLS 1.3"
+        )
     for property_name, method in _KINDS:
         names = list(auth_context.get(property_name, ()))
         if not names:
