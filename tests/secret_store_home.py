@@ -21,6 +21,12 @@ from privyseald.vault.connection import VaultAddress
 from privyseald.vault.token_file import TokenFile
 
 CANARY = "canary-a94f0b7e51c3"
+HAND_WRITTEN = {
+    "venue": "whitebit",
+    "algorithm": "hmac-sha512",
+    "api_key": "public-key-1",
+    "api_secret": CANARY,
+}
 
 
 class Home(Protocol):
@@ -70,6 +76,13 @@ class VaultHome:
         await asyncio.to_thread(
             self._bao.write, f"{MOUNT}/data/{self._prefix}/{key_id}", data=dict(record)
         )
+
+
+def store_with(url: str, token: str, prefix: str, folder: Path) -> VaultStore:
+    """Return a store with a token of its own."""
+    (folder / "own-token").write_text(token)
+    client = VaultClient.connect(VaultAddress(url), TokenFile(folder / "own-token"), SystemClock())
+    return VaultStore(client, mount=MOUNT, prefix=prefix, clock=SystemClock())
 
 
 def store_policy(prefix: str) -> str:

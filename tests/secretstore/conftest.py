@@ -1,0 +1,15 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bao import BaoServer
+from secret_store_home import VaultHome
+
+
+@pytest.fixture
+async def home(bao: BaoServer, prefix: str, tmp_path: Path) -> AsyncIterator[VaultHome]:
+    """A store on a prefix of its own."""
+    home = VaultHome(bao, prefix, tmp_path)
+    yield home
+    await home.store.close()
