@@ -1,3 +1,4 @@
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,3 +19,10 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 async def operator(service: Service) -> Stubs:
     """Stubs of the caller who may do everything."""
     return await service.as_caller(OPERATOR)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let no skipped test pass in CI."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and os.environ.get("CI") and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -61,7 +61,7 @@ def show(
             ("about", venue.about),
             ("signature binds", venue.coverage),
             *(
-                ("nonce", f"{policy.order}, in {policy.unit}, window {policy.window_ms} ms")
+                ("nonce", f"{policy.order}, in {policy.unit}, {_window(policy.window_ms)}")
                 for policy in venue.nonce_policies
             ),
             *((f"at {each.name}", ", ".join(each.base_urls)) for each in venue.environments),
@@ -81,3 +81,7 @@ def show(
             for each in venue.operations
         ],
     )
+
+
+def _window(window_ms: int) -> str:
+    return f"within {window_ms} ms of the venue's clock" if window_ms else "whatever the clock"
