@@ -1,5 +1,7 @@
 """A real server for tests: mTLS, embedded store, venue servers; one line to start it."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -231,6 +233,13 @@ class Service:
         """Return what the audit log holds."""
         path = self.directory / "audit.jsonl"
         return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+async def eventually(is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Return once it is so; fail the test when it never is."""
+    async with asyncio.timeout(10):
+        while not await is_so():  # noqa: ASYNC110  # what is waited for is in another process
+            await asyncio.sleep(0.01)
 
 
 async def import_key(

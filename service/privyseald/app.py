@@ -2,15 +2,19 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Self
 
 import structlog
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from privyseald.audit.log import AuditLog
 from privyseald.clock import Clock, SystemClock
 from privyseald.config import Config, TlsConfig, VaultConfig
 from privyseald.config_error import ConfigInvalid
-from privyseald.errors import PrivysealError, VenueUnknown
+from privyseald.errors import PrivysealError
 from privyseald.idempotency import Idempotency
 from privyseald.nonces import NonceSource
 from privyseald.outbound.http import HttpOutbound
@@ -150,7 +154,7 @@ def make_venues(config: Config) -> Venues:
     """Return the venues with the config's base URLs. Raises ConfigInvalid."""
     try:
         return Venues({name: venue.base_urls for name, venue in config.venues.items()})
-    except (VenueUnknown, PrivysealError) as error:
+    except PrivysealError as error:
         raise ConfigInvalid(f"venues: {error.message}") from error
 
 
@@ -192,16 +196,30 @@ def read_tls(tls: TlsConfig | None) -> Tls | None:
     """Return the PEM texts of the config's files. Raises ConfigInvalid."""
     if tls is None:
         return None
-    texts = {}
-    for name in ("certificate_file", "client_ca_file"):
-        path = getattr(tls, name)
-        try:
-            texts[name] = path.read_bytes()
-        except OSError as error:
-            raise ConfigInvalid(
-                f"server.tls.{name}: {path} can't be read ({error.strerror})"
-            ) from error
-        if b"-----BEGIN CERTIFICATE-----" not in texts[name]:
-            raise ConfigInvalid(f"server.tls.{name}: {path} holds no PEM certificate")
-    private_key = read_private_file(tls.private_key_file, "server.tls.private_key_file")
-    return Tls(texts["certificate_file"], private_key, texts["client_ca_file"])
+    chain, certificate = _read_certificate(tls.certificate_file, "server.tls.certificate_file")
+    client_ca, _ = _read_certificate(tls.client_ca_file, "server.tls.client_ca_file")
+    setting = "server.tls.private_key_file"
+    private_key = read_private_file(tls.private_key_file, setting)
+    try:
+        public_key = load_pem_private_key(private_key, password=None).public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigInvalid(
+            f"{setting}: {tls.private_key_file} holds no PEM private key without a passphrase"
+        ) from error
+    if public_key != certificate.public_key():
+        raise ConfigInvalid(
+            f"{setting}: {tls.private_key_file} is not the key of the first certificate in "
+            f"{tls.certificate_file}; give the two that belong together"
+        )
+    return Tls(chain, private_key, client_ca)
+
+
+def _read_certificate(path: Path, setting: str) -> tuple[bytes, x509.Certificate]:
+    """Return the PEM text and its first certificate. Raises ConfigInvalid."""
+    try:
+        text = path.read_bytes()
+        return text, x509.load_pem_x509_certificates(text)[0]
+    except OSError as error:
+        raise ConfigInvalid(f"{setting}: {path} can't be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ConfigInvalid(f"{setting}: {path} holds no PEM certificate") from error

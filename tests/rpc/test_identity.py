@@ -19,6 +19,7 @@ _LIST = venue_service_pb2.ListVenuesRequest()
 
 
 def uri(name: str) -> x509.GeneralName:
+    """Return a URI to stand in a certificate."""
     return x509.UniformResourceIdentifier(name)
 
 
@@ -35,33 +36,33 @@ async def refused(stubs: Stubs) -> Failure:
 
 async def test_a_spiffe_id_is_the_callers_name(service: Service) -> None:
     """A certificate's SPIFFE ID names the caller."""
-    assert OPERATOR == await caller_seen(service, await service.as_caller(OPERATOR))
+    assert await caller_seen(service, await service.as_caller(OPERATOR)) == OPERATOR
 
 
 async def test_a_uri_is_a_callers_name(service: Service) -> None:
     """A certificate's URI that is no SPIFFE ID names the caller."""
     stubs = await service.connect(service.certificate_of(uri("https://desk.test/one")))
-    assert "https://desk.test/one" == await caller_seen(service, stubs)
+    assert await caller_seen(service, stubs) == "https://desk.test/one"
 
 
 async def test_a_dns_name_is_a_callers_name(service: Service) -> None:
     """A certificate that has only a DNS name is named by it."""
     stubs = await service.connect(service.certificate_of(x509.DNSName("desk.test")))
-    assert "desk.test" == await caller_seen(service, stubs)
+    assert await caller_seen(service, stubs) == "desk.test"
 
 
 async def test_a_uri_is_stronger_than_a_dns_name(service: Service) -> None:
     """A certificate with both is named by its SPIFFE ID, and the common name never counts."""
     names = (x509.DNSName("desk.test"), uri(STRANGER))
     stubs = await service.connect(service.certificate_of(*names, common_name="root"))
-    assert STRANGER == await caller_seen(service, stubs)
+    assert await caller_seen(service, stubs) == STRANGER
 
 
 async def test_a_common_name_proves_nobody(service: Service) -> None:
     """A certificate that has only a common name is refused, whatever the name."""
     stubs = await service.connect(service.certificate_of(common_name=OPERATOR))
     failure = await refused(stubs)
-    assert ("UNAUTHENTICATED", "CALLER_UNPROVED") == (failure.code, failure.reason)
+    assert (failure.code, failure.reason) == ("UNAUTHENTICATED", "CALLER_UNPROVED")
     assert "the common name does not count" in failure.message
 
 
@@ -69,7 +70,7 @@ async def test_two_spiffe_ids_prove_nobody(service: Service) -> None:
     """A certificate with two names of one kind leaves a doubt, and is refused."""
     stubs = await service.connect(service.certificate_of(uri(OPERATOR), uri(STRANGER)))
     failure = await refused(stubs)
-    assert ("UNAUTHENTICATED", "CALLER_UNPROVED") == (failure.code, failure.reason)
+    assert (failure.code, failure.reason) == ("UNAUTHENTICATED", "CALLER_UNPROVED")
     assert "has 2 uri names; it must have one" in failure.message
 
 
@@ -84,19 +85,19 @@ async def test_a_refused_caller_leaves_an_audit_line(service: Service) -> None:
 async def test_without_a_certificate_there_is_no_connection(service: Service) -> None:
     """A client without a certificate does not get through the handshake."""
     failure = await refused(await service.connect(None))
-    assert ("UNAVAILABLE", "") == (failure.code, failure.reason)
+    assert (failure.code, failure.reason) == ("UNAVAILABLE", "")
 
 
 async def test_a_certificate_of_another_ca_is_no_connection(service: Service) -> None:
     """A certificate that names the operator, signed by somebody else, opens nothing."""
     failure = await refused(await service.connect(TryOutCa().caller(OPERATOR)))
-    assert ("UNAVAILABLE", "") == (failure.code, failure.reason)
+    assert (failure.code, failure.reason) == ("UNAVAILABLE", "")
 
 
 async def test_plaintext_is_no_connection(service: Service) -> None:
     """A server with TLS does not talk to a client without."""
     failure = await refused(await service.connect_plaintext(service.app.server.port))
-    assert "UNAVAILABLE" == failure.code
+    assert failure.code == "UNAVAILABLE"
 
 
 async def test_plaintext_on_loopback_has_one_caller(tmp_path: Path) -> None:
@@ -104,11 +105,11 @@ async def test_plaintext_on_loopback_has_one_caller(tmp_path: Path) -> None:
     plain = {"tls": None, "allow_plaintext_on_loopback": True}
     async with Service(tmp_path, server=plain) as service:
         stubs = await service.connect_plaintext(service.app.server.port)
-        assert "local" == await caller_seen(service, stubs)
+        assert await caller_seen(service, stubs) == "local"
         denied = await failure_of(
             stubs.keys.GetKey(key_service_pb2.GetKeyRequest(name="keys/some"))
         )
-    assert ("PERMISSION_DENIED", "POLICY_DENIED") == (denied.code, denied.reason)
+    assert (denied.code, denied.reason) == ("PERMISSION_DENIED", "POLICY_DENIED")
 
 
 @asynccontextmanager

@@ -47,13 +47,15 @@ def test_reasons_of_leaves_and_of_the_contract_are_the_same() -> None:
 def test_every_reason_shows_metadata_as_json() -> None:
     """Each comment in the contract holds an example, and it is a JSON object of texts."""
     comments = {name: text for name, text in documented().items() if name != "UNSPECIFIED"}
-    examples = {name: re.search(r"^ +(\{.*\})$", text, re.M) for name, text in comments.items()}
+    examples = {
+        name: re.search(r"^ +(\{.*\})$", text, re.MULTILINE) for name, text in comments.items()
+    }
     broken = [
         name
         for name, found in examples.items()
         if not found or set(map(type, json.loads(found[1]).values())) - {str}
     ]
-    assert (39, []) == (len(examples), broken)
+    assert (len(examples), broken) == (39, [])
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.__name__)
@@ -95,7 +97,7 @@ def test_a_failed_precondition_says_of_what() -> None:
 def test_a_precondition_at_a_venue_names_the_venue() -> None:
     """Where no key is known, the subject of PreconditionFailure is the venue."""
     error = errors.VenueAccountLocked("locked", metadata={"venue": "kiiex"})
-    assert ("VENUE_ACCOUNT_LOCKED", "kiiex") == failure_in(status_of(error)).precondition
+    assert failure_in(status_of(error)).precondition == ("VENUE_ACCOUNT_LOCKED", "kiiex")
 
 
 def test_a_time_to_wait_becomes_retry_info() -> None:
@@ -127,4 +129,4 @@ def test_an_error_without_a_code_is_a_programmers_mistake() -> None:
 
 def test_a_branch_hands_its_code_down() -> None:
     """A leaf below a branch has the branch's code."""
-    assert code_pb2.FAILED_PRECONDITION == code_of(errors.VenueDescriptionTaken)
+    assert code_of(errors.VenueDescriptionTaken) == code_pb2.FAILED_PRECONDITION

@@ -88,8 +88,11 @@ class GrpcServer:
             await self._health.set(name, status)
 
     async def stop(self, *, drain_delay_ms: int, grace_ms: int) -> None:
-        """Tell clients to go, wait for them, let RPCs under way finish, and close."""
-        await self._health.enter_graceful_shutdown()
+        """Tell clients to go, wait for them, let RPCs under way finish, and close.
+
+        The server is not ready from now on, but live to the end: nobody shall kill it early.
+        """
+        await self.set_ready(ready=False)
         await asyncio.sleep(drain_delay_ms / 1_000)
         await self._server.stop(grace_ms / 1_000)
         await self._ops.stop(0)
