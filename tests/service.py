@@ -137,6 +137,11 @@ class Service:
     ) -> None:
         await self._open.aclose()
 
+    async def restart(self) -> None:
+        """Stop the server and start it again on the same files, on another port."""
+        await self.app.__aexit__()
+        self.app = await self._open.enter_async_context(App(self.config(), self._clock))
+
     def config(self) -> Config:
         """Return the configuration, with the sections that the test overrides."""
         directory = self.directory

@@ -5,14 +5,26 @@ from privyseald.errors import KeyCreating, KeyExists, KeyUnknown
 
 def key_unknown(key_id: str) -> KeyUnknown:
     """Return the refusal for a key that is not there."""
-    return KeyUnknown(f"there is no key '{key_id}'; list the keys, or create it")
+    return KeyUnknown(
+        f"there is no key '{key_id}'; list the keys, or create it", metadata=_metadata(key_id)
+    )
 
 
 def key_exists(key_id: str) -> KeyExists:
     """Return the refusal for a key id that is taken."""
-    return KeyExists(f"the key id '{key_id}' is taken; choose another, or delete that key first")
+    return KeyExists(
+        f"the key id '{key_id}' is taken; choose another, or delete that key first",
+        metadata=_metadata(key_id),
+    )
 
 
 def key_creating(key_id: str) -> KeyCreating:
     """Return the refusal for a reservation."""
-    return KeyCreating(f"key '{key_id}' is reserved and not complete yet; try again later")
+    return KeyCreating(
+        f"key '{key_id}' is reserved and not complete yet; try again later",
+        metadata=_metadata(key_id),
+    )
+
+
+def _metadata(key_id: str) -> dict[str, str]:
+    return {"key": f"keys/{key_id}"}

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from privyseald.errors import KeyDisabled
+from privyseald.errors import CredentialMalformed, FieldInvalid, KeyDisabled, VenueUnknown
 from privyseald.key import KeyState
 from privyseald.secretstore.cache import KeyCache
 from privyseald.signing.signer import Credential
-from privyseald.venues.kinds import check_credential
+from privyseald.venues.kinds import check_credential, malformed
 from privyseald.venues.registry import Venues
 from privyseald.venues.venue import Environment, KeyKind, Venue
 
@@ -22,11 +22,16 @@ class OpenedKey:
 
 
 def match_venue(credential: Credential, venues: Venues) -> OpenedKey:
-    """Return the opened key of a credential. Raises CredentialMalformed, VenueUnknown."""
-    venue = venues.get(credential.key.venue)
-    kind = check_credential(venue, credential)
-    environment = venues.environment(venue, credential.key.environment)
-    return OpenedKey(credential, venue, environment, kind)
+    """Return the opened key of a credential. Raises CredentialMalformed."""
+    key = credential.key
+    try:
+        venue = venues.get(key.venue)
+        environment = venues.environment(venue, key.environment)
+    except VenueUnknown as error:
+        raise malformed(key.name, "venue", f"is wrong: {error.message}") from error
+    except FieldInvalid as error:
+        raise malformed(key.name, error.field, error.description) from error
+    return OpenedKey(credential, venue, environment, check_credential(venue, credential))
 
 
 class OpenKey:
@@ -37,7 +42,11 @@ class OpenKey:
 
     async def __call__(self, key_id: str) -> OpenedKey:
         """Return the key. Raises KeyDisabled, KeyUnknown, KeyCreating, Unavailable…."""
-        opened = await self._cache.open(key_id)
+        try:
+            opened = await self._cache.open(key_id)
+        except CredentialMalformed as error:
+            error.metadata.setdefault("key", f"keys/{key_id}")
+            raise
         key = opened.credential.key
         if key.state is not KeyState.ENABLED:
             raise KeyDisabled(

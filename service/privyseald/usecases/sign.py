@@ -106,6 +106,8 @@ class Sign:
         if command.validate_only:
             if isinstance(command.intent, HttpRequest):
                 _normalise(command.intent, opened)
+            else:
+                _digest(command.intent)
             return Signed(key, None)
         signed = await self._idempotency.once(
             f"sign/{caller.name}",

@@ -70,9 +70,9 @@ def check_credential(venue: Venue, credential: Credential) -> KeyKind:
         kind = key_kind(venue, key.algorithm)
         check_fields(kind, credential.fields, "")
     except AlgorithmUnsupported as error:
-        raise _malformed(key.name, "algorithm", error.message) from error
+        raise malformed(key.name, "algorithm", error.message) from error
     except FieldInvalid as error:
-        raise _malformed(key.name, error.field.strip("[]"), error.description) from error
+        raise malformed(key.name, error.field.strip("[]"), error.description) from error
     return kind
 
 
@@ -85,7 +85,8 @@ def _check_field(rule: Field, value: str | None, path: str) -> None:
         raise FieldInvalid(path, f"is malformed: {rule.about}{example}")
 
 
-def _malformed(key_name: str, field: str, problem: str) -> CredentialMalformed:
+def malformed(key_name: str, field: str, problem: str) -> CredentialMalformed:
+    """Return the error for a key document that a custodian must correct."""
     return CredentialMalformed(
         f"the key's document in the secret store is malformed: field '{field}' {problem}; "
         "a custodian must correct it",
