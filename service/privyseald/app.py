@@ -95,6 +95,8 @@ class App:
         )
         open_key, nonces = OpenKey(cache), NonceSource(state, clock)
         sessions, idempotency = Sessions(clock), Idempotency(clock)
+        # A key that a venue has issued must reach the store before that is closed.
+        self._open.push_async_callback(idempotency.settle)
         servicers = {
             "privyseal.v1.SigningService": SigningServicer(
                 Sign(policy, open_key, nonces, sessions, idempotency),
@@ -104,7 +106,7 @@ class App:
             ),
             "privyseal.v1.KeyService": KeyServicer(
                 Keys(policy, self._store, cache, sessions),
-                ImportKey(policy, venues, self._store, idempotency),
+                ImportKey(policy, venues, self._store, cache, idempotency),
             ),
             "privyseal.v1.VenueService": VenueServicer(venues),
         }

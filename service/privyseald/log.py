@@ -15,7 +15,7 @@ def configure_log(level: str, form: str, stream: TextIO | None = None) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer()
+            structlog.dev.ConsoleRenderer(colors=stream.isatty())
             if as_text
             else structlog.processors.JSONRenderer(sort_keys=True),
         ],

@@ -3,7 +3,7 @@
 from privyseald.clock import Clock
 from privyseald.errors import NonceAhead
 from privyseald.key import Key
-from privyseald.state.state import State
+from privyseald.state.state import HIGHEST, State
 from privyseald.venues.venue import Moment, NoncePolicy, NonceUnit
 
 # How far ahead of the clock a restart may begin, at most. Less than any venue's window.
@@ -32,16 +32,19 @@ class NonceSource:
             return Moment(now_us // 1_000)
         units = _UNITS_PER_MS[policy.unit]
         now = now_us * units // 1_000
-        name = f"nonce/{key.venue}/{key.environment}/{policy.unit}/{key.public_id or key.key_id}"
-        if policy.window_ms is not None:
-            lead = await self._state.last(name) + 1 - now
-            if lead > policy.window_ms * units // 2:
-                lead_ms = lead // units
-                raise NonceAhead(
-                    f"the last nonce of {key.name} is {lead_ms} ms ahead of this server's clock, "
-                    "and the venue would refuse the next one; wait, and check the clock",
-                    metadata={"key": key.name, "leadMs": str(lead_ms)},
-                    retry_after_ms=lead_ms - policy.window_ms // 2 + 1,
-                )
-        nonce = await self._state.advance(name, now, _SLACK_MS * units)
+        half_ms = HIGHEST if policy.window_ms is None else policy.window_ms // 2
+        ceiling = min(now + half_ms * units, HIGHEST)
+        nonce = await self._state.advance(_counter(key, policy), now, ceiling, _SLACK_MS * units)
+        if nonce > ceiling:
+            lead_ms = (nonce - now) // units
+            raise NonceAhead(
+                f"the last nonce of {key.name} is {lead_ms} ms ahead of this server's clock, "
+                "and the venue would refuse the next one; wait, and check the clock",
+                metadata={"key": key.name, "leadMs": str(lead_ms)},
+                retry_after_ms=lead_ms - half_ms + 1,
+            )
         return Moment(now_us // 1_000, nonce)
+
+
+def _counter(key: Key, policy: NoncePolicy) -> str:
+    return f"nonce/{key.venue}/{key.environment}/{policy.unit}/{key.public_id or key.key_id}"

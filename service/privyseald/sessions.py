@@ -17,7 +17,22 @@ _FIRST_BACKOFF_MS = 30_000
 _LAST_BACKOFF_MS = 3_600_000
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A session, and the key that it was opened with: a successor of its id has another."""
+
+    key: Key
+    session: Session
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _LogIn:
+    key: Key
+    task: asyncio.Task[Session]
+
+
+@dataclass(frozen=True, slots=True)
 class _Refusal:
     error: VenueRefused
     backoff_ms: int
@@ -29,20 +44,21 @@ class Sessions:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._sessions: dict[str, tuple[int, Session]] = {}
-        self._logins: dict[str, asyncio.Task[Session]] = {}
-        self._refusals: dict[str, _Refusal] = {}
+        self._opened: dict[str, _Opened] = {}
+        self._logins: dict[str, _LogIn] = {}
+        self._refusals: dict[tuple[str, str, str], _Refusal] = {}
 
     def current(self, key: Key) -> Session | None:
         """Return the key's session, None when there is none that will last a moment longer."""
-        version, session = self._sessions.get(key.key_id, (0, None))
-        if session is None or version != key.version:
+        opened = self._opened.get(key.key_id)
+        if opened is None or not _is_same(opened.key, key):
             return None
-        end = session.expire_time_ms or session.create_time_ms + _UNKNOWN_LIFE_MS
-        if self._clock.time_us() // 1_000 >= end - _MARGIN_MS:
-            del self._sessions[key.key_id]
+        # Both clocks: the wall clock may be set back, the other one may stand still in a sleep.
+        ends = self._clock.monotonic_ms() >= opened.until_ms
+        if ends or self._clock.time_us() // 1_000 >= _end_ms(opened.session):
+            del self._opened[key.key_id]
             return None
-        return session
+        return opened.session
 
     async def login(
         self, key: Key, log_in: Callable[[], Awaitable[Session]], *, force: bool
@@ -54,47 +70,57 @@ class Sessions:
         raises.
         """
         under_way = self._logins.get(key.key_id)
-        if under_way is None:
+        if under_way is None or not _is_same(under_way.key, key):
             session = self.current(key)
             if session is not None and not force:
                 return session
             self._check_backoff(key)
-            under_way = asyncio.ensure_future(self._log_in(key, log_in))
+            under_way = _LogIn(key, asyncio.ensure_future(self._log_in(key, log_in)))
             self._logins[key.key_id] = under_way
-            under_way.add_done_callback(lambda done: self._finish(key.key_id, done))
-        return await asyncio.shield(under_way)
+            under_way.task.add_done_callback(lambda done: self._finish(key.key_id, done))
+        return await asyncio.shield(under_way.task)
 
     def drop(self, key_id: str) -> Session | None:
-        """Forget the key's session and return it."""
-        return self._sessions.pop(key_id, (0, None))[1]
+        """Forget the key's session and return it. A login under way is not kept."""
+        self._logins.pop(key_id, None)
+        opened = self._opened.pop(key_id, None)
+        return opened.session if opened else None
 
     async def _log_in(self, key: Key, log_in: Callable[[], Awaitable[Session]]) -> Session:
+        this = asyncio.current_task()
         try:
             session = await log_in()
         except VenueRefused as error:
-            self._back_off(key.key_id, error)
+            self._back_off(key, error)
             raise
-        self._refusals.pop(key.key_id, None)
-        self._sessions[key.key_id] = (key.version, session)
+        self._refusals.pop(_account(key), None)
+        under_way = self._logins.get(key.key_id)
+        if under_way is not None and under_way.task is this:
+            life_ms = _end_ms(session) - self._clock.time_us() // 1_000
+            until_ms = self._clock.monotonic_ms() + life_ms
+            self._opened[key.key_id] = _Opened(key, session, until_ms)
         return session
 
     def _finish(self, key_id: str, done: "asyncio.Task[Session]") -> None:
-        self._logins.pop(key_id, None)
+        under_way = self._logins.get(key_id)
+        if under_way is not None and under_way.task is done:
+            del self._logins[key_id]
         if not done.cancelled():
             # Marks the exception as seen when every caller went away.
             done.exception()
 
-    def _back_off(self, key_id: str, error: VenueRefused) -> None:
-        before = self._refusals.get(key_id)
+    def _back_off(self, key: Key, error: VenueRefused) -> None:
+        before = self._refusals.get(_account(key))
         backoff_ms = min(before.backoff_ms * 2, _LAST_BACKOFF_MS) if before else _FIRST_BACKOFF_MS
         if isinstance(error, VenueAccountLocked):
             backoff_ms = _LAST_BACKOFF_MS
-        until_ms = self._clock.monotonic_ms() + backoff_ms
-        self._refusals[key_id] = _Refusal(error, backoff_ms, until_ms)
-        error.retry_after_ms = backoff_ms
+        # What the venue itself asks for may be longer.
+        error.retry_after_ms = max(backoff_ms, error.retry_after_ms or 0)
+        until_ms = self._clock.monotonic_ms() + error.retry_after_ms
+        self._refusals[_account(key)] = _Refusal(error, backoff_ms, until_ms)
 
     def _check_backoff(self, key: Key) -> None:
-        refusal = self._refusals.get(key.key_id)
+        refusal = self._refusals.get(_account(key))
         if refusal is None:
             return
         left_ms = refusal.until_ms - self._clock.monotonic_ms()
@@ -110,3 +136,18 @@ class Sessions:
             metadata={"key": key.name, "refusal": refusal.error.reason},
             retry_after_ms=left_ms,
         )
+
+
+def _end_ms(session: Session) -> int:
+    end_ms = session.expire_time_ms or session.create_time_ms + _UNKNOWN_LIFE_MS
+    return end_ms - _MARGIN_MS
+
+
+def _is_same(one: Key, other: Key) -> bool:
+    """Whether no other credential came to stand under the key's id."""
+    return one.version == other.version and one.create_time_ms == other.create_time_ms
+
+
+def _account(key: Key) -> tuple[str, str, str]:
+    """Return whom the venue would lock: two key ids may hold one API key."""
+    return key.venue, key.environment, key.public_id or key.key_id

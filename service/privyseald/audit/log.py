@@ -3,7 +3,8 @@
 import os
 import socket
 import sys
-from dataclasses import asdict
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 
 import orjson
@@ -12,6 +13,9 @@ from privyseald.audit.entry import Entry
 from privyseald.clock import Clock
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import AuditUnavailable
+
+_NAMES = tuple(each.name for each in fields(Entry))
+_values_of = attrgetter(*_NAMES)
 
 
 class AuditLog:
@@ -22,6 +26,7 @@ class AuditLog:
         self._clock = clock
         self._sequence = 0
         self._replica = socket.gethostname()
+        self._is_cut = False
 
     @classmethod
     def open_path(cls, path: Path | None, clock: Clock) -> "AuditLog":
@@ -48,32 +53,41 @@ class AuditLog:
                 "time_us": self._clock.time_us(),
                 "sequence": self._sequence,
                 "replica": self._replica,
-                **{name: value for name, value in asdict(entry).items() if value},
+                **{
+                    name: value
+                    for name, value in zip(_NAMES, _values_of(entry), strict=True)
+                    if value
+                },
                 "duration_us": duration_us,
             },
             option=orjson.OPT_APPEND_NEWLINE,
         )
+        # A line that was cut off is ended first, so that it spoils no other.
+        self._append(b"\n" + line if self._is_cut else line)
+
+    def close(self) -> None:
+        """Sync and close the file. A second time changes nothing."""
+        if self._file < 0:
+            return
+        file, self._file = self._file, -1
         try:
-            written = os.write(self._file, line)
+            os.fsync(file)
+        except OSError:
+            # A pipe or a terminal has nothing to sync.
+            return
+        finally:
+            os.close(file)
+
+    def _append(self, line: bytes) -> None:
+        try:
+            left = line[os.write(self._file, line) :]
+            self._is_cut = True
+            while left:
+                left = left[os.write(self._file, left) :]
+            self._is_cut = False
         except OSError as error:
             raise AuditUnavailable(
                 "the audit line can't be written, so the answer is withheld; "
                 "an operator must look at the disk of audit.file",
                 retry_after_ms=1_000,
             ) from error
-        if written != len(line):
-            raise AuditUnavailable(
-                "the audit line was cut off, so the answer is withheld; "
-                "an operator must look at the disk of audit.file",
-                retry_after_ms=1_000,
-            )
-
-    def close(self) -> None:
-        """Sync and close the file."""
-        try:
-            os.fsync(self._file)
-        except OSError:
-            # A pipe or a terminal has nothing to sync.
-            return
-        finally:
-            os.close(self._file)

@@ -5,6 +5,7 @@ store says of a key, that it is deleted, malformed or forbidden, takes effect wh
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -15,23 +16,26 @@ from privyseald.secretstore.store import SecretStore
 from privyseald.signing.signer import Credential
 
 _T = TypeVar("_T")
+# While the store is away, how long it is left alone: no request waits for it meanwhile.
+_PAUSE_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
     """Life spans. Younger than soft: used. Up to twice soft: used, and read again meanwhile.
 
-    Older: read first; used up to hard if the store is away.
+    Older: read first; used up to hard if the store is away, which is asked once a second.
     """
 
     soft_ms: int = 60_000
     hard_ms: int = 900_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Entry(Generic[_T]):
     opened: _T
     read_ms: int
+    pause_until_ms: int = 0
 
 
 class KeyCache(Generic[_T]):
@@ -51,7 +55,8 @@ class KeyCache(Generic[_T]):
         self._prepare = prepare
         self._clock = clock
         self._policy = policy
-        self._entries: dict[str, _Entry[_T]] = {}
+        # The one that was read longest ago first.
+        self._entries: OrderedDict[str, _Entry[_T]] = OrderedDict()
         self._reads: dict[str, asyncio.Task[_T]] = {}
 
     async def open(self, key_id: str) -> _T:
@@ -59,16 +64,19 @@ class KeyCache(Generic[_T]):
         entry = self._entries.get(key_id)
         if entry is None:
             return await self._read(key_id)
-        age_ms = self._clock.monotonic_ms() - entry.read_ms
-        if age_ms < self._policy.soft_ms:
+        soft_ms, hard_ms = self._policy.soft_ms, self._policy.hard_ms
+        now_ms = self._clock.monotonic_ms()
+        age_ms = now_ms - entry.read_ms
+        if age_ms < soft_ms or (age_ms < hard_ms and now_ms < entry.pause_until_ms):
             return entry.opened
-        if age_ms < min(2 * self._policy.soft_ms, self._policy.hard_ms):
+        if age_ms < min(2 * soft_ms, hard_ms):
             self._start_read(key_id)
             return entry.opened
         try:
             return await self._read(key_id)
         except Unavailable:
-            if age_ms < self._policy.hard_ms and self._entries.get(key_id) is entry:
+            age_ms = self._clock.monotonic_ms() - entry.read_ms
+            if age_ms < hard_ms and self._entries.get(key_id) is entry:
                 return entry.opened
             raise
 
@@ -94,14 +102,28 @@ class KeyCache(Generic[_T]):
         try:
             opened = self._prepare(await self._store.open(key_id))
         except Unavailable:
+            entry = self._entries.get(key_id)
+            if entry is not None:
+                entry.pause_until_ms = self._clock.monotonic_ms() + _PAUSE_MS
             raise
         except PrivysealError:
             if self._reads.get(key_id) is this:
                 self._entries.pop(key_id, None)
             raise
         if self._reads.get(key_id) is this:
-            self._entries[key_id] = _Entry(opened, started_ms)
+            self._enter(key_id, _Entry(opened, started_ms))
         return opened
+
+    def _enter(self, key_id: str, entry: _Entry[_T]) -> None:
+        """Keep an entry, and let those go that nobody may use any more."""
+        self._entries[key_id] = entry
+        self._entries.move_to_end(key_id)
+        gone_ms = self._clock.monotonic_ms() - self._policy.hard_ms
+        while self._entries:
+            oldest_id, oldest = next(iter(self._entries.items()))
+            if oldest.read_ms >= gone_ms:
+                return
+            del self._entries[oldest_id]
 
     def _finish(self, key_id: str, done: "asyncio.Task[_T]") -> None:
         if self._reads.get(key_id) is done:

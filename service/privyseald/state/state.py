@@ -2,6 +2,9 @@
 
 from typing import Protocol
 
+# Scripts of Valkey and Redis count in doubles, which are exact up to here.
+HIGHEST = 2**53 - 1
+
 
 class State(Protocol):
     """Small atomic steps on named values. An adapter makes each one atomic for all its users.
@@ -9,15 +12,13 @@ class State(Protocol):
     Every method raises StateUnavailable when the state can't be read or written.
     """
 
-    async def advance(self, name: str, floor: int, slack: int) -> int:
-        """Set the counter `name` to `max(floor, last + 1)` and return it.
+    async def advance(self, name: str, floor: int, ceiling: int, slack: int) -> int:
+        """Return `max(floor, last + 1)`, and set the counter `name` to it.
 
-        The answer was never returned before, not even before a crash. After a crash the
-        next one may be up to `slack` above what it had to be.
+        Where it is above `ceiling`, which is at most HIGHEST, the counter stays as it is. Else
+        the answer was never given before, not even before a crash. After a crash the next one
+        may be up to `slack` above what it had to be.
         """
 
-    async def last(self, name: str) -> int:
-        """Return the counter's value, 0 when it never advanced."""
-
     async def close(self) -> None:
-        """Write down what is not written yet, and let go."""
+        """Write down what is not written yet, and let go. A second time changes nothing."""

@@ -8,14 +8,15 @@ import asyncio
 import ipaddress
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from privyseald.audit.entry import Entry
 from privyseald.caller import Caller
 from privyseald.errors import (
     CreateKeyUnsupported,
     FieldInvalid,
-    KeyUnknown,
+    PrivysealError,
+    SecretStoreForbidden,
     Unavailable,
     VenueOutcomeUnknown,
     VenueRefused,
@@ -37,7 +38,8 @@ from privyseald.venues.registry import Venues, issues_keys
 from privyseald.venues.venue import Environment, KeyKind, KeyOrder, Venue
 
 _MAX_IPS = 30
-_WRITE_PAUSES_S = (0.1, 0.3, 1.0, 3.0)
+# Long enough for another node of Vault to take over.
+_WRITE_PAUSES_S = (0.0, 0.1, 0.3, 1.0, 3.0, 5.0, 10.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +103,12 @@ class CreateKey:
         source = command.source
         if isinstance(source, VenueIssued):
             self._policy.check(caller, Action.USE_FOR_CREATE_KEY, source.using_key_id)
+        # Under an id the work goes on when the caller goes away, and a write can be repeated:
+        # a key that the venue has issued must reach the store.
+        command = replace(command, request_id=command.request_id or str(uuid.uuid4()))
         key = await self._idempotency.once(
             f"create-key/{caller.name}",
-            # Under an id the work goes on when the caller goes away: a key that the venue
-            # has issued must reach the store.
-            command.request_id or str(uuid.uuid4()),
+            command.request_id,
             command.fingerprint,
             lambda: self._create(command, venue, environment),
         )
@@ -115,9 +118,13 @@ class CreateKey:
     async def _create(
         self, command: CreateKeyCommand, venue: Venue, environment: Environment
     ) -> Key:
-        if isinstance(command.source, Generated):
-            return await self._generate(command, command.source, venue, environment)
-        return await self._issue(command, command.source, venue, environment)
+        try:
+            if isinstance(command.source, Generated):
+                return await self._generate(command, command.source, venue, environment)
+            return await self._issue(command, command.source, venue, environment)
+        finally:
+            # A key of this id may have been removed in the store, past this server.
+            self._cache.forget(command.key_id)
 
     async def _generate(
         self,
@@ -167,7 +174,7 @@ class CreateKey:
         _check_ips(source.order.allowed_ips)
         check_options(source.order.options, venue.create_key_options, "venue_issued.options")
         venue.check_order(using.credential, source.order)
-        await self._store.create(
+        reserved = await self._store.create(
             command.key_id, _reservation(command, venue, environment, venue.key_kinds[0])
         )
         try:
@@ -176,7 +183,7 @@ class CreateKey:
             )
         except (VenueRefused, VenueUnreachable):
             # The venue surely issued nothing, so the id is free again.
-            await self._give_up(command.key_id)
+            await self._give_up(reserved)
             raise
         except VenueOutcomeUnknown as error:
             raise VenueOutcomeUnknown(
@@ -198,24 +205,30 @@ class CreateKey:
 
     async def _write(self, key_id: str, document: KeyDocument) -> Key:
         """Write what the venue issued, again and again while the store is away."""
+        failure: PrivysealError | None = None
         for pause_s in _WRITE_PAUSES_S:
+            await asyncio.sleep(pause_s)
             try:
                 return await self._store.complete(key_id, document)
-            except Unavailable:
-                await asyncio.sleep(pause_s)
-        try:
-            return await self._store.complete(key_id, document)
-        except Unavailable as error:
-            raise VenueOutcomeUnknown(
-                f"the venue issued a key, but the secret store went away before it could be "
-                f"written; remove that key at the venue, delete keys/{key_id}, and begin anew",
-                metadata={"key": f"keys/{key_id}", "cause": error.reason},
-            ) from error
+            except (Unavailable, SecretStoreForbidden) as error:
+                failure = error
+            except PrivysealError as error:
+                failure = error
+                break
+        cause = failure.reason if failure else ""
+        raise VenueOutcomeUnknown(
+            f"the venue issued a key, but it could not be written into the secret store "
+            f"({cause}); remove that key at the venue, delete keys/{key_id}, and begin anew",
+            metadata={"key": f"keys/{key_id}", "cause": cause},
+        ) from failure
 
-    async def _give_up(self, key_id: str) -> None:
+    async def _give_up(self, reserved: Key) -> None:
+        """Free the id, unless something else stands there by now."""
         try:
-            await self._store.delete(key_id)
-        except (KeyUnknown, Unavailable):
+            found = await self._store.get(reserved.key_id)
+            if found.state is KeyState.CREATING and found.version == reserved.version:
+                await self._store.delete(reserved.key_id)
+        except PrivysealError:
             # The reservation stays as CREATING; a custodian can delete it.
             return
 

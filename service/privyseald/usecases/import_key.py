@@ -10,10 +10,12 @@ from privyseald.idempotency import Idempotency
 from privyseald.key import Key, check_key_id, check_labels
 from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy
+from privyseald.secretstore.cache import KeyCache
 from privyseald.secretstore.document import KeyDocument
 from privyseald.secretstore.store import SecretStore
 from privyseald.signing.schemes import make_signer
 from privyseald.signing.secret import SecretBytes
+from privyseald.usecases.open_key import OpenedKey
 from privyseald.venues.kinds import algorithm_of, check_fields, key_kind
 from privyseald.venues.registry import Venues
 
@@ -37,11 +39,17 @@ class ImportKey:
     """Refuses what would not sign later; then writes, and overwrites nothing."""
 
     def __init__(
-        self, policy: Policy, venues: Venues, store: SecretStore, idempotency: Idempotency
+        self,
+        policy: Policy,
+        venues: Venues,
+        store: SecretStore,
+        cache: KeyCache[OpenedKey],
+        idempotency: Idempotency,
     ) -> None:
         self._policy = policy
         self._venues = venues
         self._store = store
+        self._cache = cache
         self._idempotency = idempotency
 
     async def __call__(self, caller: Caller, command: ImportKeyCommand, entry: Entry) -> Key:
@@ -72,7 +80,14 @@ class ImportKey:
             f"import-key/{caller.name}",
             command.request_id,
             command.fingerprint,
-            lambda: self._store.create(command.key_id, document),
+            lambda: self._create(command.key_id, document),
         )
         entry.key_version = key.version
         return key
+
+    async def _create(self, key_id: str, document: KeyDocument) -> Key:
+        try:
+            return await self._store.create(key_id, document)
+        finally:
+            # A key of this id may have been removed in the store, past this server.
+            self._cache.forget(key_id)

@@ -59,15 +59,20 @@ class Keys:
     async def delete(self, caller: Caller, key_id: str, entry: Entry) -> None:
         """Remove a key for good. Raises KeyUnknown."""
         entry.rule = self._policy.check(caller, Action.DELETE_KEY, key_id)
-        await self._store.delete(key_id)
-        self._forget(key_id)
+        try:
+            await self._store.delete(key_id)
+        finally:
+            self._forget(key_id)
 
     async def _set_state(self, key_id: str, state: KeyState, entry: Entry) -> Key:
-        key = await self._store.set_state(key_id, state)
+        try:
+            key = await self._store.set_state(key_id, state)
+        finally:
+            self._forget(key_id)
         entry.venue, entry.key_version = key.venue, key.version
-        self._forget(key_id)
         return key
 
     def _forget(self, key_id: str) -> None:
+        """Let go of the key, also where the store failed: the change may have landed there."""
         self._cache.forget(key_id)
         self._sessions.drop(key_id)

@@ -1,6 +1,6 @@
 """Opening a key for use: the credential with its venue, or the reason why not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from privyseald.errors import CredentialMalformed, FieldInvalid, KeyDisabled, VenueUnknown
 from privyseald.key import KeyState
@@ -31,7 +31,12 @@ def match_venue(credential: Credential, venues: Venues) -> OpenedKey:
         raise malformed(key.name, "venue", f"is wrong: {error.message}") from error
     except FieldInvalid as error:
         raise malformed(key.name, error.field, error.description) from error
-    return OpenedKey(credential, venue, environment, check_credential(venue, credential))
+    kind = check_credential(venue, credential)
+    # As the venue knows the key, so that all key ids that hold it share its nonces: a document
+    # written by hand may name no environment, and its note any public id.
+    public_id = credential.fields[kind.public_id] if kind.public_id else credential.signer.public_id
+    known = replace(key, environment=environment.name, public_id=public_id)
+    return OpenedKey(replace(credential, key=known), venue, environment, kind)
 
 
 class OpenKey:
