@@ -23,6 +23,7 @@ from privyseald.errors import (
     VenueRateLimited,
     VenueRefused,
     VenueTwoFactorPending,
+    VenueUnreachable,
 )
 from privyseald.key import Algorithm
 from privyseald.outbound.outbound import Outbound, OutboundRequest
@@ -177,14 +178,19 @@ async def _signature(
     try:
         data = await _call(environment, "get-nonce", question, options, outbound)
     except VenueOutcomeUnknown as error:
-        raise VenueRefused(
+        raise VenueUnreachable(
             "Aster gave no nonce to sign; nothing was asked of it yet, so try again",
-            metadata=error.metadata,
+            metadata={"venue": "aster", **error.metadata},
+            retry_after_ms=1_000,
         ) from error
     nonce = data.get("nonce")
     # A nonce is kept as the text that it is: leading zeros are part of the sentence.
     if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
-        raise VenueRefused("Aster gave no nonce that can be signed", metadata={"venue": "aster"})
+        raise VenueUnreachable(
+            "Aster gave no nonce that can be signed; nothing was asked of it yet, so try again",
+            metadata={"venue": "aster"},
+            retry_after_ms=1_000,
+        )
     signature = await credential.signer.sign(eip191.digest((_SENTENCE + nonce).encode()))
     return "0x" + signature.hex()
 
