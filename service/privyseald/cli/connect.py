@@ -2,6 +2,8 @@
 
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -35,8 +37,17 @@ class _ClientConfig(BaseModel):
     timeout_s: float = 15.0
 
 
-def connect(client_file: Path) -> Connection:
-    """Return a connection as the file says. Ends the program where it can't be."""
+@contextmanager
+def connect(client_file: Path) -> Iterator[Connection]:
+    """Give a connection as the file says. A refusal within ends the program with its advice."""
+    with _open(client_file) as server:
+        try:
+            yield server
+        except PrivysealError as error:
+            _give_up(error)
+
+
+def _open(client_file: Path) -> Connection:
     try:
         settings = _ClientConfig.model_validate(tomllib.loads(client_file.read_text("utf-8")))
     except OSError:
@@ -72,7 +83,7 @@ def connect(client_file: Path) -> Connection:
         fail(f"{error.filename}: {os.strerror(error.errno or 0)}", USAGE)
 
 
-def give_up(error: PrivysealError) -> NoReturn:
+def _give_up(error: PrivysealError) -> NoReturn:
     """End the program with what the server said."""
     if error.code == "UNAVAILABLE" and not error.reason:
         fail(

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from privyseal import PrivysealError, to_plain
+from privyseal import to_plain
 from privyseal.v1 import key_pb2, signing_service_pb2
 from privyseal.v1 import key_service_pb2 as pb
-from privyseald.cli.connect import CLIENT_FILE, ClientFile, Json, connect, give_up
+from privyseald.cli.connect import CLIENT_FILE, ClientFile, Json, connect
 from privyseald.cli.output import USAGE, console, fail, print_facts, print_json, print_table
 from privyseald.cli.pairs import Fields, Labels, Options, pairs
 
@@ -32,15 +32,12 @@ def list_keys(client: ClientFile = _CLIENT, as_json: Json = False) -> None:
     keys: list[key_pb2.Key] = []
     request = pb.ListKeysRequest(page_size=1000)
     with connect(client) as server:
-        try:
-            while True:
-                answer = server.call(server.keys.ListKeys, request)
-                keys += answer.keys
-                if not answer.next_page_token:
-                    break
-                request.page_token = answer.next_page_token
-        except PrivysealError as error:
-            give_up(error)
+        while True:
+            answer = server.call(server.keys.ListKeys, request)
+            keys += answer.keys
+            if not answer.next_page_token:
+                break
+            request.page_token = answer.next_page_token
     if as_json:
         print_json([to_plain(key) for key in keys])
         return
@@ -65,10 +62,7 @@ def list_keys(client: ClientFile = _CLIENT, as_json: Json = False) -> None:
 def get(key_id: KeyId, client: ClientFile = _CLIENT, as_json: Json = False) -> None:
     """Show a key's public facts."""
     with connect(client) as server:
-        try:
-            key = server.call(server.keys.GetKey, pb.GetKeyRequest(name=f"keys/{key_id}")).key
-        except PrivysealError as error:
-            give_up(error)
+        key = server.call(server.keys.GetKey, pb.GetKeyRequest(name=f"keys/{key_id}")).key
     _show(key, as_json=as_json)
 
 
@@ -106,10 +100,7 @@ def import_key(
         plaintext=_read_secret(secret_file),
     )
     with connect(client) as server:
-        try:
-            key = server.call(server.keys.ImportKey, request).key
-        except PrivysealError as error:
-            give_up(error)
+        key = server.call(server.keys.ImportKey, request).key
     _show(key, as_json=as_json)
 
 
@@ -156,10 +147,7 @@ def create(
         request.venue_issued.allowed_ips.extend(allow_ip or ())
         request.venue_issued.options.update(pairs(option, "--option"))
     with connect(client) as server:
-        try:
-            key = server.call(server.signing.CreateKey, request).key
-        except PrivysealError as error:
-            give_up(error)
+        key = server.call(server.signing.CreateKey, request).key
     _show(key, as_json=as_json)
 
 
@@ -167,11 +155,8 @@ def create(
 def disable(key_id: KeyId, client: ClientFile = _CLIENT, as_json: Json = False) -> None:
     """Stop a key from being used."""
     with connect(client) as server:
-        try:
-            request = pb.DisableKeyRequest(name=f"keys/{key_id}")
-            key = server.call(server.keys.DisableKey, request).key
-        except PrivysealError as error:
-            give_up(error)
+        request = pb.DisableKeyRequest(name=f"keys/{key_id}")
+        key = server.call(server.keys.DisableKey, request).key
     _show(key, as_json=as_json)
 
 
@@ -179,11 +164,8 @@ def disable(key_id: KeyId, client: ClientFile = _CLIENT, as_json: Json = False) 
 def enable(key_id: KeyId, client: ClientFile = _CLIENT, as_json: Json = False) -> None:
     """Let a disabled key be used again."""
     with connect(client) as server:
-        try:
-            request = pb.EnableKeyRequest(name=f"keys/{key_id}")
-            key = server.call(server.keys.EnableKey, request).key
-        except PrivysealError as error:
-            give_up(error)
+        request = pb.EnableKeyRequest(name=f"keys/{key_id}")
+        key = server.call(server.keys.EnableKey, request).key
     _show(key, as_json=as_json)
 
 
@@ -197,10 +179,7 @@ def delete(
     if not yes:
         typer.confirm(f"Remove {key_id} for good? Nothing can bring it back", abort=True)
     with connect(client) as server:
-        try:
-            server.call(server.keys.DeleteKey, pb.DeleteKeyRequest(name=f"keys/{key_id}"))
-        except PrivysealError as error:
-            give_up(error)
+        server.call(server.keys.DeleteKey, pb.DeleteKeyRequest(name=f"keys/{key_id}"))
     console.print(f"{key_id} is gone")
 
 

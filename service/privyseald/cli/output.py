@@ -15,7 +15,7 @@ from rich.text import Text
 REFUSED, USAGE, AWAY = 1, 2, 3
 
 # A pipe has no width of its own; a table cut at 80 columns helps nobody.
-_PIPE_WIDTH = 140
+_PIPE_WIDTH = 120
 console = Console(
     soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH
 )

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from privyseal import PrivysealError, to_plain
+from privyseal import to_plain
 from privyseal.v1 import signing_service_pb2 as pb
-from privyseald.cli.connect import CLIENT_FILE, ClientFile, Json, connect, give_up
+from privyseald.cli.connect import CLIENT_FILE, ClientFile, Json, connect
 from privyseald.cli.output import USAGE, console, fail, print_facts, print_json
 from privyseald.cli.pairs import Options, pairs
 
@@ -47,10 +47,7 @@ def sign(
     request.http_request.body = _body(body, body_file)
     request.http_request.content_type = content_type
     with connect(client) as server:
-        try:
-            answer = server.call(server.signing.Sign, request)
-        except PrivysealError as error:
-            give_up(error)
+        answer = server.call(server.signing.Sign, request)
     if as_json:
         print_json(to_plain(answer))
         return
@@ -81,10 +78,7 @@ def login(
     """Open a session at the key's venue, or show the one that there is."""
     request = pb.LoginRequest(key=f"keys/{key_id}", options=pairs(option, "--option"), force=force)
     with connect(client) as server:
-        try:
-            session = server.call(server.signing.Login, request).session
-        except PrivysealError as error:
-            give_up(error)
+        session = server.call(server.signing.Login, request).session
     if not show_token:
         session.token = "(hidden; --show-token prints it)"  # noqa: S105 - the opposite of one
         del session.headers[:]
@@ -108,10 +102,7 @@ def login(
 def logout(key_id: KeyId, client: ClientFile = _CLIENT) -> None:
     """End the session at the key's venue."""
     with connect(client) as server:
-        try:
-            server.call(server.signing.Logout, pb.LogoutRequest(key=f"keys/{key_id}"))
-        except PrivysealError as error:
-            give_up(error)
+        server.call(server.signing.Logout, pb.LogoutRequest(key=f"keys/{key_id}"))
     console.print(f"{key_id} has no session now")
 
 

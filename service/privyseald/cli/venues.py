@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from privyseal import PrivysealError, to_plain
+from privyseal import to_plain
 from privyseal.v1 import venue_service_pb2 as pb
-from privyseald.cli.connect import CLIENT_FILE, ClientFile, Json, connect, give_up
+from privyseald.cli.connect import CLIENT_FILE, ClientFile, Json, connect
 from privyseald.cli.output import print_facts, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="What the server can sign for.")
@@ -17,10 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="What the server can sign for.")
 def list_venues(client: ClientFile = Path(CLIENT_FILE), as_json: Json = False) -> None:
     """List the venues."""
     with connect(client) as server:
-        try:
-            answer = server.call(server.venues.ListVenues, pb.ListVenuesRequest())
-        except PrivysealError as error:
-            give_up(error)
+        answer = server.call(server.venues.ListVenues, pb.ListVenuesRequest())
     if as_json:
         print_json(to_plain(answer))
         return
@@ -48,10 +45,7 @@ def show(
 ) -> None:
     """Show a venue: the fields of its keys, options, nonces, known operations."""
     with connect(client) as server:
-        try:
-            venue = server.call(server.venues.GetVenue, pb.GetVenueRequest(name=name)).venue
-        except PrivysealError as error:
-            give_up(error)
+        venue = server.call(server.venues.GetVenue, pb.GetVenueRequest(name=name)).venue
     if as_json:
         print_json(to_plain(venue))
         return
