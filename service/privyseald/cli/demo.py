@@ -193,12 +193,11 @@ class _Tour:
                 signed.body,
             )
         )
-        headers = [each.name for each in signed.headers if each.name != "Content-Type"]
-        added = ", ".join(headers) or "nonce, signer, signature in the form"
-        said = f"HTTP {response.status} {response.body[:28].decode(errors='replace')}…"
+        added = _added([each.name for each in signed.headers if each.name != "Content-Type"])
+        said = f"HTTP {response.status} {response.body[:20].decode(errors='replace')}…"
         good = response.status in _ACCEPTED and b"errormsg" not in response.body
         venue = key_id.partition("-")[0] + _generation(path)
-        self._add(venue, f"Sign {method} {path}", added, said, good=good)
+        self._add(venue, f"Sign {method} {_tail(path)}", added, said, good=good)
 
     async def _login(self, key_id: str) -> None:
         request = signing_service_pb2.LoginRequest(key=f"keys/{key_id}")
@@ -211,8 +210,8 @@ class _Tour:
         request.venue_issued.using_key = f"keys/{using}"
         request.venue_issued.description = "privyseal demo"
         key = (await _call(self._operator, self._operator.signing.CreateKey, request)).key
-        what = f"{key.name}, {_short(key.public_id)}; the secret is in the store"
-        self._add("aster", "CreateKey", what, "issued a key", good=True)
+        what = f"{key.name}, {_short(key.public_id)}"
+        self._add("aster", "CreateKey", what, "issued a key, into the store", good=True)
 
     async def _refused(self) -> None:
         request = signing_service_pb2.SignRequest(key="keys/whitebit-main")
@@ -221,10 +220,10 @@ class _Tour:
         try:
             await _call(self._reader, self._reader.signing.Sign, request)
         except PrivysealError as error:
-            what, good = f"{error.code} ({error.reason})", error.code == "PERMISSION_DENIED"
+            what, good = error.code, error.code == "PERMISSION_DENIED"
         else:
             what, good = "a signature", False
-        self._add("whitebit", f"Sign {path}, by another caller", what, "was not asked", good=good)
+        self._add("whitebit", f"Sign POST {_tail(path)}", f"another caller: {what}", "-", good=good)
 
     def _add(self, venue: str, rpc: str, came_back: str, said: str, *, good: bool) -> None:
         self._rows.append(_Row(venue, rpc, came_back, said, good))
@@ -247,6 +246,19 @@ async def _call(server: Connection, method: Callable[..., _T], request: Any) -> 
 
 def _short(text: str, keep: int = 10) -> str:
     return text if len(text) <= keep + 1 else f"{text[:keep]}…"
+
+
+def _tail(path: str) -> str:
+    """Return the last two segments of a path."""
+    return "…/" + "/".join(path.split("/")[-2:])
+
+
+def _added(headers: list[str]) -> str:
+    """Return what the signer added, in a few words."""
+    if not headers:
+        return "nonce, signer, signature in it"
+    *others, last = sorted(headers, key=lambda name: "ignature" in name)
+    return f"{last} and {len(others)} headers more" if others else f"{last}"
 
 
 def _generation(path: str) -> str:
