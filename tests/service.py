@@ -121,6 +121,7 @@ class Service:
         self._sections = sections
         self._open = AsyncExitStack()
         self._ca = TryOutCa()
+        self._policy = POLICY.encode()
         self.app: App
         self.sandbox = Sandbox(clock=clock)
 
@@ -137,9 +138,11 @@ class Service:
     ) -> None:
         await self._open.aclose()
 
-    async def restart(self) -> None:
-        """Stop the server and start it again on the same files, on another port."""
+    async def restart(self, policy: dict[str, Any] | None = None) -> None:
+        """Stop the server and start it again on the same files, perhaps with another policy."""
         await self.app.__aexit__()
+        if policy is not None:
+            self._policy = orjson.dumps(policy)
         self.app = await self._open.enter_async_context(App(self.config(), self._clock))
 
     def config(self) -> Config:
@@ -149,7 +152,7 @@ class Service:
         for name, content in (
             ("ca.pem", self._ca.certificate),
             ("server.pem", server.certificate),
-            ("policy.yaml", POLICY.encode()),
+            ("policy.yaml", self._policy),
         ):
             (directory / name).write_bytes(content)
         private_key = directory / "server-key.pem"

@@ -23,5 +23,6 @@ def generate(algorithm: Algorithm) -> SecretBytes:
         return SecretBytes(seed.hex())
     raise AlgorithmUnsupported(
         f"a key of algorithm {algorithm} is a secret that the venue issues; "
-        "import it, or let the venue issue it where it can"
+        "import it, or let the venue issue it where it can",
+        metadata={"algorithm": algorithm.value},
     )
