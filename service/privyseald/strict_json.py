@@ -6,6 +6,7 @@ edited as bytes: what the caller wrote is what is signed.
 
 import json
 import re
+from collections import Counter
 from typing import NoReturn
 
 from privyseald.errors import BodyInvalid
@@ -114,11 +115,8 @@ def _compact_token(match: "re.Match[bytes]") -> bytes:
 def _object(pairs: list[tuple[str, JsonValue]], field: str) -> dict[str, JsonValue]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        seen: set[str] = set()
-        for name, _ in pairs:
-            if name in seen:
-                raise BodyInvalid(field, f"has the key {name[:64]!r} twice; give each key once")
-            seen.add(name)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise BodyInvalid(field, f"has the key {twice[:64]!r} twice; give each key once")
     return value
 
 

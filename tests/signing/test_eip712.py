@@ -185,6 +185,7 @@ WRONG: dict[str, Callable[[Document], None]] = {
     "a field's name is a number": put("types.Party", [{"name": 1, "type": "string"}]),
     "a field's name holds a comma": put("types.Party", [{"name": "a,b", "type": "string"}]),
     "a field's type is a number": put("types.Party", [{"name": "name", "type": 1}]),
+    "a field's type is a list": put("types.Party", [{"name": "name", "type": ["string"]}]),
     "a type named as an atom": put("types.uint256", [{"name": "name", "type": "string"}]),
     "a type's name holds a bracket": put("types.Pa(rty", [{"name": "name", "type": "string"}]),
     "an unused type": put("types.Spare", [{"name": "name", "type": "string"}]),
