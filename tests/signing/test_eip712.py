@@ -28,10 +28,12 @@ DOMAIN = [
 ]
 ZERO = "0x" + "0" * 40
 WALLET = "0xCD2a3d9F938E13CD947Ec05AbC7FE734Df8DD826"
+WALLET_FIELD = {"name": "wallet", "type": "address"}
+NAME_FIELD = {"name": "name", "type": "string"}
 DOCUMENT: Document = {
     "types": {
         "EIP712Domain": DOMAIN,
-        "Party": [{"name": "wallet", "type": "address"}, {"name": "name", "type": "string"}],
+        "Party": [WALLET_FIELD, NAME_FIELD],
         "Order": [
             {"name": "maker", "type": "Party"},
             {"name": "takers", "type": "Party[]"},
@@ -178,14 +180,16 @@ WRONG: dict[str, Callable[[Document], None]] = {
     "types are null": put("types", None),
     "a type is an object": put("types.Party", {"wallet": "address"}),
     "a field is a text": put("types.Party", ["wallet"]),
-    "a field without a type": put("types.Party", [{"name": "wallet"}]),
-    "a field without a name": put("types.Party", [{"type": "address"}]),
-    "a field with more": put("types.Party", [{"name": "a", "type": "string", "x": "canary"}]),
-    "a field twice": put("types.Party", [{"name": "name", "type": "string"}] * 2),
+    "a field without a type": put("types.Party", [WALLET_FIELD, {"name": "name"}]),
+    "a field without a name": put("types.Party", [WALLET_FIELD, {"type": "string"}]),
+    "a field with more": put("types.Party", [WALLET_FIELD, {**NAME_FIELD, "x": "canary"}]),
+    "a field twice": put("types.Party", [WALLET_FIELD, NAME_FIELD, NAME_FIELD]),
     "a field's name is a number": put("types.Party", [{"name": 1, "type": "string"}]),
     "a field's name holds a comma": put("types.Party", [{"name": "a,b", "type": "string"}]),
-    "a field's type is a number": put("types.Party", [{"name": "name", "type": 1}]),
-    "a field's type is a list": put("types.Party", [{"name": "name", "type": ["string"]}]),
+    "a field's type is a number": put("types.Party", [WALLET_FIELD, {**NAME_FIELD, "type": 1}]),
+    "a field's type is a list": put(
+        "types.Party", [WALLET_FIELD, {**NAME_FIELD, "type": ["string"]}]
+    ),
     "a type named as an atom": put("types.uint256", [{"name": "name", "type": "string"}]),
     "a type's name holds a bracket": put("types.Pa(rty", [{"name": "name", "type": "string"}]),
     "an unused type": put("types.Spare", [{"name": "name", "type": "string"}]),
@@ -230,8 +234,8 @@ WRONG: dict[str, Callable[[Document], None]] = {
     "an address too short": put("message.maker.wallet", "0x11"),
     "an address with a broken checksum": put("message.maker.wallet", WALLET.replace("C", "c", 1)),
     "an address is a number": put("message.maker.wallet", 1),
-    "an unknown atom": put("types.Party", [{"name": "name", "type": "text"}]),
-    "an atom of no size": put("types.Party", [{"name": "name", "type": "uint257"}]),
+    "an unknown atom": put("types.Party", [WALLET_FIELD, {**NAME_FIELD, "type": "text"}]),
+    "an atom of no size": put("types.Party", [WALLET_FIELD, {**NAME_FIELD, "type": "uint257"}]),
 }
 
 
@@ -246,6 +250,37 @@ def test_a_document_that_can_be_read_in_two_ways_is_refused(
         digest(document)
     assert caught.value.field == "typed_data.json"
     assert "canary" not in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["a,b", "a)", "(", "", " a", "1a", "a\n", "\u00e9", "a[]"])
+def test_a_field_is_named_by_a_word(name: str) -> None:
+    """A name that could change the text of its type is refused, though a value stands for it."""
+    document = string_document("x")
+    document["types"]["Message"] = [{"name": name, "type": "string"}]
+    document["message"] = {name: "x"}
+    with pytest.raises(BodyInvalid):
+        digest(document)
+
+
+@pytest.mark.parametrize(
+    "name", ["string", "uint256", "bytes32", "address", "bool", "a b", "(a", ""]
+)
+def test_a_type_is_named_by_a_word_of_its_own(name: str) -> None:
+    """A struct can't take the name of an atom, nor one that could change a type's text."""
+    document = string_document("x")
+    document["types"][name] = document["types"].pop("Message")
+    document["primaryType"] = name
+    with pytest.raises(BodyInvalid):
+        digest(document)
+
+
+@pytest.mark.parametrize("name", ["destination Chain", "_a$1", "$", "\u0041bc"])
+def test_a_field_may_hold_blanks_as_asters_do(name: str) -> None:
+    """Aster's withdrawal has names of two words; eth-account signs them too."""
+    document = string_document("x")
+    document["types"]["Message"] = [{"name": name, "type": "string"}]
+    document["message"] = {name: "x"}
+    assert theirs(document) == digest(document)
 
 
 def test_a_struct_that_holds_itself_is_refused() -> None:

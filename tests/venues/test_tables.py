@@ -117,6 +117,14 @@ def test_fields_and_options_are_described_and_their_examples_taken(venue: Venue)
 
 
 @every_venue
+def test_every_field_is_bounded(venue: Venue) -> None:
+    """No pattern takes a value of 1,025 characters."""
+    for field in fields_of(venue):
+        for letter in ("a", "1", "0"):
+            assert not field.pattern.fullmatch(letter * 1_025), field.name
+
+
+@every_venue
 def test_no_field_is_named_as_a_secret(venue: Venue) -> None:
     """Public fields never share a name with what holds a secret."""
     names = {field.name for field in fields_of(venue)}
