@@ -145,6 +145,10 @@ class Service:
             self._policy = orjson.dumps(policy)
         self.app = await self._open.enter_async_context(App(self.config(), self._clock))
 
+    def override(self, name: str, section: dict[str, Any]) -> None:
+        """Set settings that the next start takes."""
+        self._sections[name] = {**self._sections.get(name, {}), **section}
+
     def config(self) -> Config:
         """Return the configuration, with the sections that the test overrides."""
         directory = self.directory

@@ -6,6 +6,7 @@ Nothing here knows a transport: bytes and a caller come in, bytes or a status go
 import asyncio
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -66,7 +67,8 @@ class Pipeline:
             entry.reason = error.reason
         except asyncio.CancelledError:
             entry.code, entry.decision = "CANCELLED", "cancelled"
-            self._write(entry, started_us)
+            with suppress(RpcFailed):  # nobody waits for an answer; the log has it
+                self._write(entry, started_us)
             raise
         except Exception as error:  # noqa: BLE001 - the last net: nothing unforeseen goes out
             status, entry.error_id = internal_status()
