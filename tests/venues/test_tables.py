@@ -185,7 +185,7 @@ def test_what_takes_money_out_is_tagged_so(venue: Venue) -> None:
     moving = [
         operation
         for operation in venue.operations
-        if re.search("withdraw|transfer", operation.path, re.IGNORECASE)
+        if re.search("withdraw|transfer|beneficiar|sendToAddress", operation.path, re.IGNORECASE)
         and "read" not in operation.tags
     ]
     assert [each for each in moving if not {"transfer", "withdrawal"} & set(each.tags)] == []

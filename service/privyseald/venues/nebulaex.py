@@ -82,6 +82,30 @@ class Nebulaex:
         Operation("account/deposits", "GET", f"{_ACCOUNT}/account/deposits", ("read",)),
         Operation("account/withdraws", "GET", f"{_ACCOUNT}/account/withdraws", ("read",)),
         Operation("account/withdraw", "POST", f"{_ACCOUNT}/account/withdraws", ("withdrawal",)),
+        Operation("account/transactions", "GET", f"{_ACCOUNT}/account/transactions", ("read",)),
+        Operation("account/beneficiaries", "GET", f"{_ACCOUNT}/account/beneficiaries", ("read",)),
+        # Where withdrawals may go to (nebulaecn/docs rest-api/account.md).
+        Operation(
+            "account/beneficiary/new", "POST", f"{_ACCOUNT}/account/beneficiaries", ("withdrawal",)
+        ),
+        Operation(
+            "account/beneficiary/activate",
+            "PATCH",
+            f"{_ACCOUNT}/account/beneficiaries/{{id}}/activate",
+            ("withdrawal",),
+        ),
+        Operation(
+            "account/beneficiary/resend-pin",
+            "PATCH",
+            f"{_ACCOUNT}/account/beneficiaries/{{id}}/resend_pin",
+            ("withdrawal",),
+        ),
+        Operation(
+            "account/beneficiary/delete",
+            "DELETE",
+            f"{_ACCOUNT}/account/beneficiaries/{{id}}",
+            ("withdrawal",),
+        ),
         Operation("market/orders", "GET", f"{_ACCOUNT}/market/orders", ("read",)),
         Operation("market/order", "GET", f"{_ACCOUNT}/market/orders/{{id}}", ("read",)),
         Operation("market/trades", "GET", f"{_ACCOUNT}/market/trades", ("read",)),
