@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from privyseald.audit.log import AuditLog
 from privyseald.clock import Clock, SystemClock
-from privyseald.config import Config, TlsConfig, VaultConfig
+from privyseald.config import Config, TlsConfig
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import PrivysealError
 from privyseald.idempotency import Idempotency
@@ -42,8 +42,12 @@ from privyseald.usecases.sign import Sign
 from privyseald.vault.approle import AppRole
 from privyseald.vault.auth import AuthMethod
 from privyseald.vault.client import VaultClient
+from privyseald.vault.client_certificate import ClientCertificate
 from privyseald.vault.connection import VaultAddress
+from privyseald.vault.jwt import JwtLogin
+from privyseald.vault.tls_certificate import TlsCertificate
 from privyseald.vault.token_file import TokenFile
+from privyseald.vault_config import VaultConfig
 from privyseald.venues.registry import Venues
 
 _READINESS_PAUSE_S = 2.0
@@ -182,16 +186,27 @@ def make_store(config: Config, clock: Clock) -> SecretStore:
 
 
 def _auth_method(vault: VaultConfig) -> AuthMethod:
-    if vault.role_id_file is not None and vault.secret_id_file is not None:
-        return AppRole(
-            role_id_file=vault.role_id_file,
-            secret_id_file=vault.secret_id_file,
-            secret_id_wrapped=vault.secret_id_is_wrapped,
-            mount=vault.approle_mount,
-        )
-    if vault.token_file is None:
-        raise ConfigInvalid("vault.token_file is missing")
-    return TokenFile(vault.token_file)
+    mount, role = vault.login_mount, vault.role or ""
+    match vault:
+        case VaultConfig(auth="token-file", token_file=Path() as token_file):
+            return TokenFile(token_file)
+        case VaultConfig(
+            auth="approle", role_id_file=Path() as role_id, secret_id_file=Path() as secret_id
+        ):
+            return AppRole(
+                role_id_file=role_id,
+                secret_id_file=secret_id,
+                secret_id_wrapped=vault.secret_id_is_wrapped,
+                mount=mount,
+            )
+        case VaultConfig(auth="kubernetes" | "jwt"):
+            return JwtLogin(jwt_file=vault.login_jwt_file, role=role, mount=mount)
+        case VaultConfig(
+            client_certificate_file=Path() as certificate, client_private_key_file=Path() as key
+        ):
+            files = ClientCertificate(certificate_file=certificate, private_key_file=key)
+            return TlsCertificate(files, role=role, mount=mount)
+    raise ConfigInvalid(f"vault.auth is '{vault.auth}', but its settings are missing")
 
 
 def read_tls(tls: TlsConfig | None) -> Tls | None:

@@ -10,23 +10,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from privyseald.config_error import ConfigInvalid
+from privyseald.config_section import Address, Milliseconds, Section, Url
+from privyseald.vault_config import VaultConfig
 
 ENVIRONMENT_PREFIX = "PRIVYSEAL__"
 _LOOPBACK = frozenset({"127.0.0.1", "[::1]", "localhost"})
 
-Milliseconds = Annotated[int, Field(ge=0, le=86_400_000)]
-Address = Annotated[str, Field(pattern=r"^(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$")]
-Url = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.\[\]:-]+(?:/[A-Za-z0-9._~/-]*)?$")]
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TlsConfig(_Section):
+class TlsConfig(Section):
     """The server's certificate and the CA that signs callers' certificates, as PEM files."""
 
     certificate_file: Path
@@ -34,7 +28,7 @@ class TlsConfig(_Section):
     client_ca_file: Path
 
 
-class ServerConfig(_Section):
+class ServerConfig(Section):
     """Where to listen, and how to stop."""
 
     listen: Address = "127.0.0.1:7443"
@@ -65,7 +59,7 @@ class ServerConfig(_Section):
         return self
 
 
-class StoreConfig(_Section):
+class StoreConfig(Section):
     """Where keys live: `embedded:///path/store.db` or `vault://mount/prefix`."""
 
     url: Annotated[str, Field(pattern=r"^(embedded:///|vault://)[A-Za-z0-9._/-]+$")]
@@ -102,71 +96,46 @@ class StoreConfig(_Section):
         return mount, prefix
 
 
-class VaultConfig(_Section):
-    """How to reach Vault or OpenBao, and how to log in there."""
-
-    address: Url
-    ca_file: Path | None = None
-    namespace: str | None = None
-    auth: Literal["token-file", "approle"] = "token-file"
-    token_file: Path | None = None
-    role_id_file: Path | None = None
-    secret_id_file: Path | None = None
-    secret_id_is_wrapped: bool = False
-    approle_mount: str = "approle"
-    timeout_ms: Milliseconds = 2_000
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if self.auth == "token-file" and self.token_file is None:
-            raise ValueError("vault.auth is 'token-file': set vault.token_file")
-        if self.auth == "approle" and None in (self.role_id_file, self.secret_id_file):
-            raise ValueError(
-                "vault.auth is 'approle': set vault.role_id_file and vault.secret_id_file"
-            )
-        return self
-
-
-class StateConfig(_Section):
+class StateConfig(Section):
     """Where nonces and sessions are kept. `embedded` serves one process."""
 
     url: Literal["embedded"] = "embedded"
     path: Path
 
 
-class PolicyConfig(_Section):
+class PolicyConfig(Section):
     """The file that says who may do what."""
 
     file: Path
 
 
-class AuditConfig(_Section):
+class AuditConfig(Section):
     """The audit log; standard output where no file is named."""
 
     file: Path | None = None
 
 
-class OutboundConfig(_Section):
+class OutboundConfig(Section):
     """Requests to venues, for logins and key creation."""
 
     timeout_ms: Milliseconds = 10_000
     connect_timeout_ms: Milliseconds = 3_000
 
 
-class LogConfig(_Section):
+class LogConfig(Section):
     """The service's own log. `auto` is text on a terminal and JSON elsewhere."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "text"] = "auto"
 
 
-class VenueConfig(_Section):
+class VenueConfig(Section):
     """What may be set of a venue: base URLs by the names of its environments."""
 
-    base_urls: dict[str, Url] = {}
+    base_urls: dict[str, Url] = Field(default_factory=dict)
 
 
-class Config(_Section):
+class Config(Section):
     """All of it."""
 
     server: ServerConfig
@@ -177,7 +146,7 @@ class Config(_Section):
     audit: AuditConfig = AuditConfig()
     outbound: OutboundConfig = OutboundConfig()
     log: LogConfig = LogConfig()
-    venues: dict[str, VenueConfig] = {}
+    venues: dict[str, VenueConfig] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _has_vault(self) -> Self:

@@ -1,5 +1,6 @@
 """The documents' examples, run."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -7,6 +8,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from typer.main import get_command
 
 from bao import BINARY, BaoServer
@@ -17,6 +20,7 @@ from privyseald.config import Config
 from privyseald.policy.action import Action
 from privyseald.policy.file import parse_policy
 from privyseald.venues.registry import Venues
+from server_certificate import write_certificate
 from service import OPERATOR, Service
 
 ROOT = Path(__file__).parents[2]
@@ -96,9 +100,15 @@ async def test_the_steps_for_vault_lead_to_a_signature(
     """Each command of docs/keys-in-vault.md works in order, and the key it writes signs."""
     programs = tmp_path_factory.mktemp("programs")
     (programs / "vault").symlink_to(BINARY)
-    (tmp_path / "privyseal.hcl").write_text(
-        _renamed(blocks("docs/keys-in-vault.md", "hcl")[0], tmp_path)
+    for policy in blocks("docs/keys-in-vault.md", "hcl"):
+        (tmp_path / policy.split()[1]).write_text(_renamed(policy, tmp_path))
+    authority, _, _ = write_certificate(tmp_path)
+    certificate = x509.load_pem_x509_certificate(authority.read_bytes())
+    (tmp_path / "issuer.pem").write_bytes(
+        certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     )
+    for name in ("kubernetes-ca.pem", "client-ca.pem"):
+        (tmp_path / name).write_bytes(authority.read_bytes())
     environment = {
         "PATH": f"{programs}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
@@ -107,25 +117,13 @@ async def test_the_steps_for_vault_lead_to_a_signature(
         "BAO_TOKEN": bao.root_token,
         "VAULT_TOKEN": bao.root_token,
     }
-    for block in blocks("docs/keys-in-vault.md", "console"):
-        for line in block.splitlines():
-            command = _renamed(line.removeprefix("$ "), tmp_path)
-            done = subprocess.run(
-                ["bash", "-c", command],
-                cwd=tmp_path,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=30,
-                check=False,
-            )
-            assert done.returncode == 0, f"{command}\n{done.stderr}"
+    await asyncio.to_thread(_run_steps, tmp_path, environment)
     vault = {
         "address": bao.url,
         "auth": "approle",
         "role_id_file": tmp_path / "role-id",
         "secret_id_file": tmp_path / "secret-id",
-        "approle_mount": _renamed("approle", tmp_path),
+        "auth_mount": _renamed("approle", tmp_path),
     }
     store = {"url": _renamed("vault://signer/keys", tmp_path), "key_file": None}
 

@@ -140,10 +140,9 @@ async def test_a_sealed_vault_is_named_and_heals(
     frail_bao.write(f"{MOUNT}/data/{path}", data={"x": "1"})
     async with client_of(frail_bao.url, token, tmp_path) as client:
         await client.read(MOUNT, path)
-        await client.health()
         await asyncio.to_thread(frail_bao.seal)
         try:
-            for call in (client.read(MOUNT, path), client.check(MOUNT), client.health()):
+            for call in (client.read(MOUNT, path), client.check(MOUNT)):
                 with pytest.raises(SecretStoreSealed) as caught:
                     await call
                 assert (caught.value.retry_after_ms or 0) > 0
@@ -151,7 +150,6 @@ async def test_a_sealed_vault_is_named_and_heals(
             await asyncio.to_thread(frail_bao.unseal)
 
         assert dict((await client.read(MOUNT, path)).data) == {"x": "1"}
-        await client.health()
 
 
 async def test_a_stopped_vault_is_unreachable_and_heals(

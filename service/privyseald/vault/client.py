@@ -128,10 +128,6 @@ class VaultClient:
                 "there, or correct store.url",
             )
 
-    async def health(self) -> None:
-        """Return when Vault answers unsealed, whoever asks."""
-        await self._connection.get("sys/health?standbyok=true&perfstandbyok=true", None)
-
     async def close(self) -> None:
         """Revoke the token if it is ours, and drop the connections."""
         await self._tokens.close()

@@ -3,10 +3,12 @@
 import asyncio
 import ipaddress
 import random
+import ssl
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -81,6 +83,13 @@ class VaultConnection:
         """Delete; never repeated."""
         return await self._run("delete", path, token, None)
 
+    def present(self, tls: ssl.SSLContext) -> None:
+        """Use this TLS, and the certificate in it, from the next request on.
+
+        What is under way ends on the connections that it has.
+        """
+        self._session = _session(self._address, tls)
+
     async def close(self) -> None:
         """Drop the connections after the work in progress."""
         if not self._closed:
@@ -145,6 +154,19 @@ class _Session(requests.Session):
         super().rebuild_auth(prepared_request, response)
 
 
+class _TlsAdapter(HTTPAdapter):
+    """Makes connections with the TLS that it is given; the environment's where that is None."""
+
+    def __init__(self, tls: ssl.SSLContext | None, retry: Retry) -> None:
+        self._tls = tls
+        super().__init__(pool_connections=1, pool_maxsize=_POOL, max_retries=retry)
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **options: Any
+    ) -> None:
+        super().init_poolmanager(connections, maxsize, block, ssl_context=self._tls, **options)
+
+
 class _JitteredRetry(Retry):
     """A few short waits, each a little different, so that replicas do not march in step."""
 
@@ -165,7 +187,7 @@ def _read(response: requests.Response) -> Answer | Failure:
     return answer if isinstance(answer, dict) else answer_malformed()
 
 
-def _session(address: VaultAddress) -> requests.Session:
+def _session(address: VaultAddress, tls: ssl.SSLContext | None = None) -> requests.Session:
     retry = _JitteredRetry(
         total=None,
         connect=0,
@@ -182,7 +204,7 @@ def _session(address: VaultAddress) -> requests.Session:
     session = _Session()
     session.trust_env = False
     session.verify = str(address.ca_file) if address.ca_file else True
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=_POOL, max_retries=retry)
+    adapter = _TlsAdapter(tls, retry)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
