@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,10 @@ SLACK = 500
 
 
 @pytest.fixture(params=["embedded"])
-def state_home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StateHome]:
+def state_home(request: pytest.FixtureRequest, tmp_path: Path) -> StateHome:
     """Each adapter in turn."""
     homes = {"embedded": EmbeddedStateHome}
-    yield homes[request.param](tmp_path)
+    return homes[request.param](tmp_path)
 
 
 async def step(state: State, floor: int, name: str = "n", ceiling: int = HIGHEST) -> int:

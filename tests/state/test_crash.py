@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def output_of(program: str, *arguments: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_no_value_is_handed_out_twice_over_many_killed_lives(tmp_path: Path, seed: str) -> None:
-    """Whenever kill -9 strikes and wherever the clock stands, values only grow from life to life."""
+    """Whenever kill -9 strikes and wherever the clock stands, values grow from life to life."""
     values: dict[str, list[int]] = defaultdict(list)
     for words in output_of("lives.py", str(tmp_path / "marks"), str(LIVES), seed):
         if len(words) == 2:
@@ -42,7 +43,7 @@ def test_no_value_is_handed_out_twice_over_many_killed_lives(tmp_path: Path, see
     } == counters.keys()
     for given in counters.values():
         assert len(given) > LIVES
-        assert all(one < next_one for one, next_one in zip(given, given[1:], strict=False))
+        assert all(one < next_one for one, next_one in pairwise(given))
 
 
 def test_no_mark_is_lost_wherever_a_write_or_a_compaction_dies(tmp_path: Path) -> None:

@@ -44,6 +44,21 @@ def full_disk(path: Path, room: int = 0) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@contextmanager
+def blocked_replacement(path: Path) -> Iterator[None]:
+    """Let a directory stand where the new file is written before it replaces the old one."""
+    path.with_name(path.name + ".new").mkdir()
+    try:
+        yield
+    finally:
+        path.with_name(path.name + ".new").rmdir()
+
+
+def lines_in(path: Path) -> int:
+    """Return how long the file is."""
+    return len(path.read_bytes().splitlines())
+
+
 def marks_in(path: Path) -> dict[str, int]:
     """Return the marks that a process which starts now would find."""
     copy = path.with_name("copy")
@@ -53,10 +68,10 @@ def marks_in(path: Path) -> dict[str, int]:
     return file.marks
 
 
-async def test_the_file_is_private_and_made_with_its_directory(
-    path: Path, state: EmbeddedState
-) -> None:
+def test_the_file_is_private_and_made_with_its_directory(path: Path) -> None:
     """A first start makes what is missing, for this user alone."""
+    HighWaterFile.open_path(path).close()
+
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
 
 
@@ -110,7 +125,7 @@ async def test_a_sync_that_fails_gives_no_value(
 
 
 async def test_a_replacement_counts_when_its_directory_is_synced(
-    path: Path, state: EmbeddedState, monkeypatch: pytest.MonkeyPatch
+    state: EmbeddedState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No line is added to a new file that a crash could still turn back into the old one."""
     synced: list[str] = []
@@ -141,19 +156,16 @@ async def test_a_replacement_counts_when_its_directory_is_synced(
 async def test_a_compaction_that_fails_harms_nothing(path: Path) -> None:
     """Marks count as long as they can be added; the compaction is tried again, and told of."""
     state = EmbeddedState(HighWaterFile.open_path(path, compact_after=5))
-    spare = path.with_name(path.name + ".new")
-    spare.mkdir()
-    with capture_logs() as log:
+    with blocked_replacement(path), capture_logs() as log:
         for value in range(1, 8):
             assert value == await state.advance("n", value, HIGHEST, 0)
-    assert 7 == len(path.read_bytes().splitlines())
+    assert 7 == lines_in(path)
 
-    spare.rmdir()
     for value in range(8, 11):
         await state.advance("n", value, HIGHEST, 0)
 
     assert ["high-water file not compacted"] == [line["event"] for line in log]
-    assert b"n 10\n" == path.read_bytes()
+    assert ({"n": 10}, 1) == (marks_in(path), lines_in(path))
     await state.close()
 
 
@@ -163,7 +175,7 @@ async def test_a_compaction_keeps_the_marks_of_all(path: Path) -> None:
     for value in range(1, 101):
         await asyncio.gather(*(state.advance(f"n{each}", value, HIGHEST, 0) for each in range(3)))
 
-    assert len(path.read_bytes().splitlines()) < 3 + 10
+    assert lines_in(path) < 3 + 10
     assert {"n0": 100, "n1": 100, "n2": 100} == marks_in(path)
     await state.close()
 
@@ -172,29 +184,27 @@ async def test_an_orderly_end_on_a_full_disk_is_told_and_safe(path: Path) -> Non
     """A close that can't write leaves the higher marks, and lets the lock go."""
     state = EmbeddedState.open_path(path)
     given = await state.advance("n", 1_000, HIGHEST, 100)
-    path.with_name(path.name + ".new").mkdir()
-    with capture_logs() as log:
+    with blocked_replacement(path), capture_logs() as log:
         await state.close()
 
     assert ["high-water file not rewritten"] == [line["event"] for line in log]
-    path.with_name(path.name + ".new").rmdir()
     again = EmbeddedState.open_path(path)
     assert given < await again.advance("n", 0, HIGHEST, 100)
     await again.close()
 
 
-async def test_a_torn_last_line_is_dropped(path: Path, state: EmbeddedState) -> None:
+@pytest.mark.parametrize("torn", [b"n 99", b"n 9999999", b"n", b"\0\0\0\0", b"\xff\xfe"])
+def test_a_torn_last_line_is_dropped(path: Path, torn: bytes) -> None:
     """What a crash cut off was handed out to nobody; the whole lines count."""
-    await state.advance("n", 1_000, HIGHEST, 0)
-    await state.close()
-    for torn in (b"n 99", b"n 9999999", b"n", b"\0\0\0\0", b"\xff\xfe"):
-        path.write_bytes(b"n 1000\nm 5\n" + torn)
+    path.parent.mkdir()
+    path.write_bytes(b"n 1000\nm 5\n" + torn)
 
-        again = EmbeddedState.open_path(path)
+    file = HighWaterFile.open_path(path)
+    file.put("n", 1_001)
+    file.close()
 
-        assert 1_001 == await again.advance("n", 0, HIGHEST, 0)
-        await again.close()
-        assert b"n 1001\nm 5\n" == path.read_bytes()
+    assert b"n 1000\nm 5\nn 1001\n" == path.read_bytes()
+    assert {"n": 1_001, "m": 5} == marks_in(path)
 
 
 @pytest.mark.parametrize(
