@@ -73,7 +73,7 @@ async def test_a_body_stays_a_body(method: str, content_type: str) -> None:
 async def test_a_request_without_parameters_has_them_where_its_method_does(
     method: str, *, in_query: bool
 ) -> None:
-    """A GET's go in the query, any other's in the form."""
+    """Those of a GET go in the query, those of any other in the form."""
     signed = await sign(KEYED, method, "/fapi/v3/balance", nonce=NONCE_US)
     assert proved(signed) == ADDED
     assert in_query == ("?" in signed.url)
