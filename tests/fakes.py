@@ -1,15 +1,22 @@
 """Fakes of the ports that reach outside: time, and the way to venues."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar
 
-from privyseald.errors import PrivysealError
+from privyseald.errors import KeyExists, KeyUnknown, PrivysealError
 from privyseald.key import Algorithm, Key, KeyState
 from privyseald.outbound.outbound import OutboundRequest, OutboundResponse
+from privyseald.secretstore.document import KeyDocument, open_document
+from privyseald.secretstore.facts import facts_of
+from privyseald.secretstore.refusals import key_creating
+from privyseald.secretstore.store import KeyPage
 from privyseald.signing.schemes import make_signer
 from privyseald.signing.secret import SecretBytes
 from privyseald.signing.signer import Credential
 
+_T = TypeVar("_T")
 NOW_MS = 1_700_000_000_000
 
 Answer = OutboundResponse | PrivysealError
@@ -55,6 +62,110 @@ class FakeOutbound:
         if isinstance(answer, PrivysealError):
             raise answer
         return answer
+
+
+async def _nothing(_method: str, _key_id: str) -> None:
+    """Let the store do as it is asked."""
+
+
+class FakeStore:
+    """Keys in memory. `before` and `after` run around each call: to note it, hold it up, raise."""
+
+    def __init__(self) -> None:
+        self.before: Callable[[str, str], Awaitable[None]] = _nothing
+        self.after: Callable[[str, str], Awaitable[None]] = _nothing
+        self.calls: list[tuple[str, str]] = []
+        self._held: dict[str, tuple[Key, KeyDocument]] = {}
+
+    async def open(self, key_id: str) -> Credential:
+        """Return the key ready for use."""
+
+        def act() -> Credential:
+            key, document = self._find(key_id)
+            if key.state is KeyState.CREATING or document.material is None:
+                raise key_creating(key_id)
+            copy = SecretBytes(document.material.reveal())
+            return open_document(key, replace(document, material=copy))
+
+        return await self._do("open", key_id, act)
+
+    async def get(self, key_id: str) -> Key:
+        """Return the public facts."""
+        return await self._do("get", key_id, lambda: self._find(key_id)[0])
+
+    async def list(self, after: str, limit: int) -> KeyPage:
+        """Return up to `limit` keys whose ids come after `after`."""
+        ids = sorted(each for each in self._held if each > after)
+        page = tuple(self._held[each][0] for each in ids[:limit])
+        more = page[-1].key_id if len(ids) > limit else ""
+        return await self._do("list", after, lambda: KeyPage(page, more))
+
+    async def create(self, key_id: str, document: KeyDocument) -> Key:
+        """Write a key that must not exist yet."""
+
+        def act() -> Key:
+            if key_id in self._held:
+                raise KeyExists("is taken")
+            return self._put(key_id, document, 1)
+
+        return await self._do("create", key_id, act)
+
+    async def complete(self, key_id: str, document: KeyDocument) -> Key:
+        """Replace a reservation; once more with the same key changes nothing."""
+
+        def act() -> Key:
+            key, held = self._find(key_id)
+            if held.is_same_key(document):
+                return key
+            if not held.reserves(document):
+                raise KeyExists("is taken")
+            return self._put(key_id, document, key.version + 1)
+
+        return await self._do("complete", key_id, act)
+
+    async def set_state(self, key_id: str, state: KeyState) -> Key:
+        """Disable or enable a key."""
+
+        def act() -> Key:
+            key, document = self._find(key_id)
+            self._held[key_id] = (replace(key, state=state), document)
+            return self._held[key_id][0]
+
+        return await self._do("set_state", key_id, act)
+
+    async def delete(self, key_id: str) -> None:
+        """Remove the key."""
+
+        def act() -> None:
+            self._find(key_id)
+            del self._held[key_id]
+
+        await self._do("delete", key_id, act)
+
+    async def check(self) -> None:
+        """Ask `before`."""
+        await self._do("check", "", lambda: None)
+
+    async def close(self) -> None:
+        """Hold nothing any more."""
+        self._held.clear()
+
+    async def _do(self, method: str, key_id: str, act: Callable[[], _T]) -> _T:
+        self.calls.append((method, key_id))
+        await self.before(method, key_id)
+        result = act()
+        await self.after(method, key_id)
+        return result
+
+    def _find(self, key_id: str) -> tuple[Key, KeyDocument]:
+        if key_id not in self._held:
+            raise KeyUnknown("there is no such key")
+        return self._held[key_id]
+
+    def _put(self, key_id: str, document: KeyDocument, version: int) -> Key:
+        key = facts_of(document).key(key_id, document.state, version, NOW_MS, NOW_MS)
+        self._held[key_id] = (key, document)
+        return key
 
 
 def answer(
