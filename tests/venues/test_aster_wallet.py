@@ -370,6 +370,7 @@ async def test_a_second_factor_opens_no_session() -> None:
         {"apiKey": ISSUED_ID, "apiSecret": 5},
         {"apiKey": ISSUED_ID, "apiSecret": "short"},
         {"apiKey": "a b c d e f", "apiSecret": ISSUED},
+        {"apiKey": ISSUED_ID + " x", "apiSecret": ISSUED},
         {"apiKey": ISSUED_ID, "apiSecret": ISSUED + "\n"},
         {"apiKey": ISSUED_ID, "apiSecret": "x" * 257},
     ],
