@@ -1,5 +1,6 @@
 """The policy file: YAML, read strictly, refused whole when any part of it is wrong."""
 
+from collections import Counter
 from io import StringIO
 from pathlib import Path
 from typing import Annotated
@@ -47,17 +48,19 @@ def parse_policy(text: str, source: str) -> Policy:
     """Return the policy of a YAML text. Raises ConfigInvalid naming source, place and remedy."""
     try:
         content = YAML(typ="safe", pure=True).load(StringIO(text))
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
         raise ConfigInvalid(f"{source}{place}: is not YAML: {_problem(error)}") from error
+    if not isinstance(content, dict):
+        raise ConfigInvalid(f"{source}: the file: must hold 'version' and 'rules'")
     try:
         model = _FileModel.model_validate(content)
     except ValidationError as error:
         raise ConfigInvalid(f"{source}: {_first(error)}") from error
     names = [rule.name for rule in model.rules]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(names).items():
+        if count > 1:
             raise ConfigInvalid(f"{source}: two rules are named '{name}'; give each its own name")
     return Policy(
         Rule(rule.name, tuple(rule.callers), tuple(rule.keys), frozenset(rule.allow))
@@ -65,7 +68,7 @@ def parse_policy(text: str, source: str) -> Policy:
     )
 
 
-def _problem(error: YAMLError) -> str:
+def _problem(error: Exception) -> str:
     return str(getattr(error, "problem", None) or "look for a wrong indent or a missing colon")
 
 
@@ -75,4 +78,5 @@ def _first(error: ValidationError) -> str:
     place = ""
     for part in mistake["loc"]:
         place += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return f"{place.lstrip('.') or 'the file'}: {mistake['msg']}"
+    message = mistake["msg"].partition(" or instance of ")[0]
+    return f"{place.lstrip('.')}: {message}"

@@ -9,6 +9,7 @@ from privyseald.errors import PolicyDenied
 from privyseald.policy.action import Action
 
 _CACHE = 50_000
+_UNDECIDED = ""  # no rule's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +28,13 @@ class Policy:
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._rules = [(rule, _pattern(rule.callers), _pattern(rule.keys)) for rule in rules]
         self._decisions: dict[tuple[str, Action, str], str | None] = {}
+        self._of_callers: dict[tuple[str, Action], list[tuple[str, re.Pattern[str]]]] = {}
 
     def check(self, caller: Caller, action: Action, key_id: str) -> str:
         """Return the name of the rule that allows it. Raises PolicyDenied."""
         question = (caller.name, action, key_id)
-        if question in self._decisions:
-            rule = self._decisions[question]
-        else:
+        rule = self._decisions.get(question, _UNDECIDED)
+        if rule is _UNDECIDED:
             rule = self._decide(*question)
             if len(self._decisions) >= _CACHE:
                 self._decisions.clear()
@@ -51,11 +52,36 @@ class Policy:
         return self._decide(caller.name, action, key_id) is not None
 
     def _decide(self, caller: str, action: Action, key_id: str) -> str | None:
-        for rule, callers, keys in self._rules:
-            if action in rule.allow and callers.fullmatch(caller) and keys.fullmatch(key_id):
-                return rule.name
+        for name, keys in self._rules_of(caller, action):
+            if keys.fullmatch(key_id):
+                return name
         return None
+
+    def _rules_of(self, caller: str, action: Action) -> list[tuple[str, re.Pattern[str]]]:
+        """Return what concerns the caller: a list of keys asks for thousands in a row."""
+        found = self._of_callers.get((caller, action))
+        if found is None:
+            found = [
+                (rule.name, keys)
+                for rule, callers, keys in self._rules
+                if action in rule.allow and callers.fullmatch(caller)
+            ]
+            if len(self._of_callers) >= _CACHE:
+                self._of_callers.clear()
+            self._of_callers[caller, action] = found
+        return found
 
 
 def _pattern(names: Iterable[str]) -> re.Pattern[str]:
-    return re.compile("|".join(re.escape(name).replace(r"\*", ".*") for name in names))
+    return re.compile("|".join(_glob(name) for name in names))
+
+
+def _glob(name: str) -> str:
+    """Return the expression of a name. Each part between two stars is taken where it first
+    stands, for good: with many stars, trying other places could take for ever.
+    """
+    first, *rest = (re.escape(part) for part in name.split("*"))
+    if not rest:
+        return first
+    *middle, last = rest
+    return first + "".join(f"(?>.*?{part})" for part in middle if part) + ".*" + last
