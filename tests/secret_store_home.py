@@ -7,20 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from bao import MOUNT, BaoServer
+from bao import MOUNT, TRANSIT, BaoServer
 from privyseald.clock import SystemClock
 from privyseald.key import Algorithm, KeyState
+from privyseald.secretstore.custody import Custody
 from privyseald.secretstore.document import KeyDocument
 from privyseald.secretstore.embedded import EmbeddedStore
 from privyseald.secretstore.store import SecretStore
 from privyseald.secretstore.store_key import create_key_file
+from privyseald.secretstore.transit_custody import TransitCustody
 from privyseald.secretstore.vault import VaultStore
 from privyseald.signing.secret import SecretBytes
 from privyseald.vault.client import VaultClient
 from privyseald.vault.connection import VaultAddress
 from privyseald.vault.token_file import TokenFile
 
-CANARY = "canary-a94f0b7e51c3"
+CANARY = "canary-a94f0b7e51c3-2d68c07b9e14"
+OTHER = "another-secret-as-long-as-transit-asks"
 HAND_WRITTEN = {
     "venue": "whitebit",
     "algorithm": "hmac-sha512",
@@ -61,15 +64,13 @@ class EmbeddedHome:
 class VaultHome:
     """A prefix of its own on a real server."""
 
-    def __init__(self, bao: BaoServer, prefix: str, folder: Path) -> None:
+    def __init__(
+        self, bao: BaoServer, prefix: str, folder: Path, custody: Custody = Custody.KV
+    ) -> None:
         self._bao = bao
         self._prefix = prefix
-        token_file = folder / "token"
-        token_file.write_text(bao.token(store_policy(prefix)))
-        client = VaultClient.connect(VaultAddress(bao.url), TokenFile(token_file), SystemClock())
-        self.store: SecretStore = VaultStore(
-            client, mount=MOUNT, prefix=prefix, clock=SystemClock()
-        )
+        token = bao.token(store_policy(prefix) + transit_policy())
+        self.store: SecretStore = store_with(bao.url, token, prefix, folder, custody)
 
     async def write_by_hand(self, key_id: str, record: Mapping[str, object]) -> None:
         """Do what `vault kv put` does."""
@@ -78,11 +79,19 @@ class VaultHome:
         )
 
 
-def store_with(url: str, token: str, prefix: str, folder: Path) -> VaultStore:
+def store_with(
+    url: str, token: str, prefix: str, folder: Path, custody: Custody = Custody.KV
+) -> VaultStore:
     """Return a store with a token of its own."""
     (folder / "own-token").write_text(token)
     client = VaultClient.connect(VaultAddress(url), TokenFile(folder / "own-token"), SystemClock())
-    return VaultStore(client, mount=MOUNT, prefix=prefix, clock=SystemClock())
+    return VaultStore(
+        client,
+        mount=MOUNT,
+        prefix=prefix,
+        clock=SystemClock(),
+        custody=TransitCustody(client, custody, TRANSIT),
+    )
 
 
 def store_policy(prefix: str) -> str:
@@ -91,6 +100,16 @@ def store_policy(prefix: str) -> str:
 path "{MOUNT}/data/{prefix}/*" {{ capabilities = ["read", "create", "update"] }}
 path "{MOUNT}/metadata/{prefix}/*" {{ capabilities = ["read", "create", "update", "delete"] }}
 path "{MOUNT}/metadata/{prefix}" {{ capabilities = ["list"] }}
+"""
+
+
+def transit_policy() -> str:
+    """Return the least that the store needs to put keys into the transit engine, and to sign."""
+    return f"""
+path "{TRANSIT}/hmac/*" {{ capabilities = ["update"] }}
+path "{TRANSIT}/sign/*" {{ capabilities = ["update"] }}
+path "{TRANSIT}/keys/*" {{ capabilities = ["read", "create", "update", "delete"] }}
+path "{TRANSIT}/wrapping_key" {{ capabilities = ["read"] }}
 """
 
 

@@ -27,8 +27,10 @@ from privyseald.rpc.server import GrpcServer, Tls
 from privyseald.rpc.signing_servicer import SigningServicer
 from privyseald.rpc.venue_servicer import VenueServicer
 from privyseald.secretstore.cache import CachePolicy, KeyCache
+from privyseald.secretstore.custody import Custody
 from privyseald.secretstore.embedded import EmbeddedStore
 from privyseald.secretstore.store import SecretStore
+from privyseald.secretstore.transit_custody import TransitCustody
 from privyseald.secretstore.vault import VaultStore
 from privyseald.sessions import Sessions
 from privyseald.state.embedded import EmbeddedState
@@ -182,7 +184,8 @@ def make_store(config: Config, clock: Clock) -> SecretStore:
         vault.address, vault.namespace or "", vault.ca_file, timeout_ms=vault.timeout_ms
     )
     client = VaultClient.connect(address, _auth_method(vault), clock)
-    return VaultStore(client, mount=mount, prefix=prefix, clock=clock)
+    custody = TransitCustody(client, Custody(store.custody), store.transit_mount)
+    return VaultStore(client, mount=mount, prefix=prefix, clock=clock, custody=custody)
 
 
 def _auth_method(vault: VaultConfig) -> AuthMethod:

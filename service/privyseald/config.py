@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, model_validator
 
 from privyseald.config_error import ConfigInvalid
-from privyseald.config_section import Address, Milliseconds, Section, Url
+from privyseald.config_section import Address, Milliseconds, Section, Url, VaultPath
 from privyseald.vault_config import VaultConfig
 
 ENVIRONMENT_PREFIX = "PRIVYSEAL__"
@@ -65,6 +65,8 @@ class StoreConfig(Section):
     url: Annotated[str, Field(pattern=r"^(embedded:///|vault://)[A-Za-z0-9._/-]+$")]
     key_file: Path | None = None
     passphrase_file: Path | None = None
+    custody: Literal["kv", "transit", "transit-where-possible"] = "kv"
+    transit_mount: VaultPath = "transit"
     soft_ttl_ms: Milliseconds = 60_000
     hard_ttl_ms: Milliseconds = 900_000
 
@@ -74,6 +76,11 @@ class StoreConfig(Section):
             raise ValueError(
                 "an embedded store needs one of store.key_file and store.passphrase_file; "
                 "'privyseal init' makes a key file"
+            )
+        if self.is_embedded and self.custody != "kv":
+            raise ValueError(
+                f"store.custody '{self.custody}' needs Vault's transit engine: keep the keys in "
+                "Vault (store.url = 'vault://mount/prefix'), or leave store.custody out"
             )
         if self.soft_ttl_ms > self.hard_ttl_ms:
             raise ValueError("store.soft_ttl_ms must not be above store.hard_ttl_ms")

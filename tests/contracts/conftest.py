@@ -3,18 +3,24 @@ from pathlib import Path
 
 import pytest
 
+from privyseald.secretstore.custody import Custody
 from secret_store_home import EmbeddedHome, Home, VaultHome
 
 
-@pytest.fixture(params=["embedded", "vault"])
+@pytest.fixture(params=["embedded", "vault", "transit"])
 async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Home]:
     """Each secret store in turn."""
     house: Home
     if request.param == "embedded":
         house = EmbeddedHome(tmp_path)
     else:
-        house = VaultHome(
-            request.getfixturevalue("bao"), request.getfixturevalue("prefix"), tmp_path
-        )
+        bao, prefix = request.getfixturevalue("bao"), request.getfixturevalue("prefix")
+        custody = Custody.KV
+        if request.param == "transit":
+            custody = Custody.TRANSIT_WHERE_POSSIBLE
+            bao.enable_transit()
+        house = VaultHome(bao, prefix, tmp_path, custody)
     yield house
     await house.store.close()
+    if request.param == "transit":
+        bao.clear_transit()

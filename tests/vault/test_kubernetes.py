@@ -142,7 +142,7 @@ async def test_many_operations_make_one_login(
                 *(client.read(MOUNT, f"none/{n}") for n in range(10)), return_exceptions=True
             )
             assert {type(outcome) for outcome in outcomes} == {PathMissing}
-    token = (await client._tokens.token()).text.reveal().decode()
+    token = (await client._session.tokens.token()).text.reveal().decode()
     await client.close()
 
     assert [log["event"] for log in logs] == ["vault_logged_in"]

@@ -51,11 +51,11 @@ async def test_a_namespace_is_a_vault_of_its_own(
     with capture_logs() as logs:
         await client.check("desk-keys")
         await client.write("desk-keys", "keys/a", {"x": "1"}, 0)
-        token = await client._tokens.token()
+        token = await client._session.tokens.token()
         await asyncio.sleep(2.5)
         found = await client.read("desk-keys", "keys/a")
         names = await client.list("desk-keys", "keys")
-        renewed = await client._tokens.token()
+        renewed = await client._session.tokens.token()
         await client.close()
 
     assert (dict(found.data), names) == ({"x": "1"}, ["a"])

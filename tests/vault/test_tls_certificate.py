@@ -71,7 +71,7 @@ async def client_with(
 
 async def token_of(client: VaultClient) -> str:
     """Return the client's token in clear."""
-    return (await client._tokens.token()).text.reveal().decode()
+    return (await client._session.tokens.token()).text.reveal().decode()
 
 
 @pytest.mark.parametrize("role", ["", "privyseal"])

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 
 from privyseald.errors import CredentialMalformed, FieldInvalid
 from privyseald.key import Algorithm, Key, KeyState
+from privyseald.secretstore.custody import OWN_FIELDS, TransitPlace, read_place
+from privyseald.secretstore.refusals import document_malformed
 from privyseald.signing.schemes import make_signer, material_field
 from privyseald.signing.secret import SecretBytes
 from privyseald.signing.signer import Credential
 
 SCHEMA = "1"
 _SECRET_FIELDS = frozenset({"api_secret", "private_key"})
-_OWN_FIELDS = frozenset({"schema", "venue", "environment", "algorithm", "state", "request_id"})
+_OWN_FIELDS = OWN_FIELDS | {"schema", "venue", "environment", "algorithm", "state", "request_id"}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _MAX_VALUE = 1024
 _ALGORITHMS = {each.value: each for each in Algorithm}
@@ -26,7 +28,9 @@ _STATES = {each.value: each for each in KeyState}
 
 @dataclass(frozen=True, slots=True)
 class KeyDocument:
-    """A key as it is written. `material` is None only while the key is reserved (CREATING)."""
+    """A key as it is written. `material` is None while the key is reserved (CREATING), and when
+    it was read and `transit` says where its secret is.
+    """
 
     venue: str
     environment: str
@@ -37,6 +41,7 @@ class KeyDocument:
     labels: Mapping[str, str] = field(default_factory=dict)
     state: KeyState = KeyState.ENABLED
     request_id: str = ""
+    transit: TransitPlace | None = None
 
     def to_record(self) -> dict[str, str]:
         """Return the flat document, secret included: only for a store that is about to seal it."""
@@ -50,7 +55,9 @@ class KeyDocument:
         }
         if self.request_id:
             record["request_id"] = self.request_id
-        if self.material is not None:
+        if self.transit is not None:
+            record |= self.transit.to_record()
+        elif self.material is not None:
             record[material_field(self.algorithm)] = self.material.reveal().decode("ascii")
         return record
 
@@ -59,12 +66,16 @@ class KeyDocument:
         return self.state is KeyState.CREATING and self.request_id == document.request_id
 
     def is_same_key(self, document: "KeyDocument") -> bool:
-        """Whether `document` was written already: a write whose answer was lost is repeated."""
-        return (
-            self.material is not None
-            and self.request_id != ""
-            and self.request_id == document.request_id
-            and self.material == document.material
+        """Whether `document` was written already: a write whose answer was lost is repeated.
+
+        Of a secret in the transit engine only its place is compared.
+        """
+        if self.state is KeyState.CREATING or not self.request_id:
+            return False
+        if self.request_id != document.request_id or self.transit != document.transit:
+            return False
+        return self.transit is not None or (
+            self.material is not None and self.material == document.material
         )
 
 
@@ -80,25 +91,22 @@ def read_record(record: Mapping[str, object]) -> KeyDocument:
                 "the key's document has a field whose name is not lower_snake_case; correct it",
             )
         if not isinstance(value, str) or len(value) > 16 * _MAX_VALUE:
-            raise _malformed(name, "must be a string of reasonable length")
+            raise document_malformed(name, "must be a string of reasonable length")
         if name not in _SECRET_FIELDS and len(value) > _MAX_VALUE:
-            raise _malformed(name, f"is longer than {_MAX_VALUE} characters")
+            raise document_malformed(name, f"is longer than {_MAX_VALUE} characters")
         texts[name] = value
     if texts.get("schema", SCHEMA) != SCHEMA:
-        raise _malformed("schema", f"is not {SCHEMA}; this release reads only that")
+        raise document_malformed("schema", f"is not {SCHEMA}; this release reads only that")
     if "venue" not in texts:
-        raise _malformed("venue", "is missing")
+        raise document_malformed("venue", "is missing")
     # Looked up, not converted: the ValueError of an enum quotes the value.
     algorithm = _ALGORITHMS.get(texts.get("algorithm", ""))
     if algorithm is None:
-        raise _malformed("algorithm", "must be one of " + ", ".join(_ALGORITHMS))
+        raise document_malformed("algorithm", "must be one of " + ", ".join(_ALGORITHMS))
     state = _STATES.get(texts.get("state", KeyState.ENABLED.value))
     if state is None:
-        raise _malformed("state", "must be ENABLED, DISABLED or CREATING")
-    wanted = material_field(algorithm)
-    material = texts.get(wanted)
-    if material is None and state is not KeyState.CREATING:
-        raise _malformed(wanted, "is missing")
+        raise document_malformed("state", "must be ENABLED, DISABLED or CREATING")
+    place = read_place(texts, algorithm)
     return KeyDocument(
         venue=texts["venue"],
         environment=texts.get("environment", ""),
@@ -108,27 +116,34 @@ def read_record(record: Mapping[str, object]) -> KeyDocument:
             for name, value in texts.items()
             if name not in _OWN_FIELDS and name not in _SECRET_FIELDS
         },
-        material=None if material is None else SecretBytes(material),
+        material=_read_material(texts, material_field(algorithm), state, place),
         state=state,
         request_id=texts.get("request_id", ""),
+        transit=place,
     )
+
+
+def _read_material(
+    texts: Mapping[str, str], name: str, state: KeyState, place: TransitPlace | None
+) -> SecretBytes | None:
+    if name in texts:
+        if place is not None:
+            raise document_malformed(name, "must not be there: custody is 'transit'")
+        return SecretBytes(texts[name])
+    if place is None and state is not KeyState.CREATING:
+        raise document_malformed(name, "is missing")
+    return None
 
 
 def open_document(key: Key, document: KeyDocument) -> Credential:
-    """Return the credential of a whole document. Raises CredentialMalformed."""
+    """Return the credential of a document that holds its secret. Raises CredentialMalformed."""
+    if document.transit is not None:
+        raise document_malformed("custody", "is 'transit', which only a store in Vault has")
     if document.material is None:
-        raise _malformed(material_field(document.algorithm), "is missing")
+        raise document_malformed(material_field(document.algorithm), "is missing")
     try:
         signer = make_signer(document.algorithm, document.material)
     except FieldInvalid as error:
-        raise _malformed(error.field, error.description) from error
+        raise document_malformed(error.field, error.description) from error
     document.material.wipe()
     return Credential(key, document.fields, signer)
-
-
-def _malformed(field_name: str, problem: str) -> CredentialMalformed:
-    return CredentialMalformed(
-        f"the key's document in the secret store is malformed: field '{field_name}' {problem}; "
-        "a custodian must correct it",
-        metadata={"field": field_name},
-    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from privyseald.key import Key, KeyState
 from privyseald.secretstore.document import KeyDocument
 from privyseald.signing.schemes import make_signer
+from privyseald.signing.signer import Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +39,17 @@ class KeyFacts:
         )
 
 
-def facts_of(document: KeyDocument) -> KeyFacts:
-    """Return the facts of a document that is about to be written.
+def facts_of(document: KeyDocument, signer: Signer | None = None) -> KeyFacts:
+    """Return the facts of a document that is about to be written, and of its signer.
 
     `public_id` is the document's own, else the venue's key id, else what the key itself tells.
     Raises FieldInvalid when the material is no key of the algorithm.
     """
     public_id = document.public_id or document.fields.get("api_key", "")
     public_key_pem = ""
-    if document.material is not None:
+    if signer is None and document.material is not None:
         signer = make_signer(document.algorithm, document.material)
+    if signer is not None:
         public_id = public_id or signer.public_id
         public_key_pem = signer.public_key_pem
     return KeyFacts(

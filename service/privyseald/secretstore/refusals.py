@@ -1,6 +1,6 @@
 """What every store says when it refuses, in the same words."""
 
-from privyseald.errors import KeyCreating, KeyExists, KeyUnknown
+from privyseald.errors import CredentialMalformed, KeyCreating, KeyExists, KeyUnknown
 
 
 def key_unknown(key_id: str) -> KeyUnknown:
@@ -28,3 +28,12 @@ def key_creating(key_id: str) -> KeyCreating:
 
 def _metadata(key_id: str) -> dict[str, str]:
     return {"key": f"keys/{key_id}"}
+
+
+def document_malformed(field_name: str, problem: str) -> CredentialMalformed:
+    """Return the refusal for a document with a field that is wrong."""
+    return CredentialMalformed(
+        f"the key's document in the secret store is malformed: field '{field_name}' {problem}; "
+        "a custodian must correct it",
+        metadata={"field": field_name},
+    )

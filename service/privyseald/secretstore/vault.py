@@ -5,26 +5,23 @@ import re
 from contextlib import suppress
 from dataclasses import replace
 
-import structlog
-
 from privyseald.clock import Clock
 from privyseald.config_error import ConfigInvalid
-from privyseald.errors import FieldInvalid, PrivysealError, SecretStoreForbidden, Unavailable
+from privyseald.errors import CredentialMalformed, FieldInvalid
 from privyseald.key import Key, KeyState, check_key_id
-from privyseald.secretstore.custom_metadata import Note, read_note, write_note
+from privyseald.secretstore.custom_metadata import read_note
 from privyseald.secretstore.document import KeyDocument, open_document, read_record
-from privyseald.secretstore.facts import facts_of
-from privyseald.secretstore.refusals import key_creating, key_exists, key_unknown
+from privyseald.secretstore.refusals import key_creating, key_unknown
 from privyseald.secretstore.store import KeyPage
+from privyseald.secretstore.transit_custody import TransitCustody
+from privyseald.secretstore.vault_writer import KeyWriter, state_of
 from privyseald.signing.signer import Credential
 from privyseald.vault.answers import SecretMetadata
 from privyseald.vault.client import VaultClient
-from privyseald.vault.errors import PathMissing, VersionMismatch
+from privyseald.vault.errors import PathMissing
 
 _FOLDER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
 _READS_AT_ONCE = 8
-_NOTE_PAUSES_S = (0.0, 0.1, 0.4)
-_log = structlog.get_logger(__name__)
 
 
 class VaultStore:
@@ -32,10 +29,18 @@ class VaultStore:
 
     The document alone decides what a key is and signs with; custom metadata holds the public
     facts and the state, so that `get` and `list` read no secret. A document written by hand
-    has none, and is ENABLED.
+    has none, and is ENABLED. What signs may live in the transit engine: the document says so.
     """
 
-    def __init__(self, client: VaultClient, *, mount: str, prefix: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: VaultClient,
+        *,
+        mount: str,
+        prefix: str,
+        clock: Clock,
+        custody: TransitCustody | None = None,
+    ) -> None:
         for name, folder in (("mount", mount), ("prefix", prefix)):
             if not _FOLDER.fullmatch(folder):
                 raise ConfigInvalid(
@@ -46,6 +51,8 @@ class VaultStore:
         self._mount = mount
         self._prefix = prefix
         self._clock = clock
+        self._custody = custody or TransitCustody(client)
+        self._writer = KeyWriter(client, mount, clock, self._custody)
 
     async def open(self, key_id: str) -> Credential:
         """Return the key ready for use, after one read."""
@@ -59,13 +66,16 @@ class VaultStore:
         note = read_note(found.custom_metadata)
         key = note.facts.key(
             key_id,
-            _state(note, document),
+            state_of(note, document),
             found.version,
             note.create_time_ms or found.create_time_ms,
             found.create_time_ms,
         )
-        credential = open_document(key, document)
-        signer = credential.signer
+        if document.transit is None:
+            credential = open_document(key, document)
+        else:
+            signer = await self._custody.open(key_id, document)
+            credential = Credential(key, document.fields, signer)
         known_id = note.facts.public_id or document.fields.get("api_key", "")
         # What signs is told by the document; a note that someone edited can't change it.
         key = replace(
@@ -73,8 +83,8 @@ class VaultStore:
             venue=document.venue,
             environment=document.environment,
             algorithm=document.algorithm.value,
-            public_id=known_id or signer.public_id,
-            public_key_pem=signer.public_key_pem,
+            public_id=known_id or credential.signer.public_id,
+            public_key_pem=credential.signer.public_key_pem,
         )
         return replace(credential, key=key)
 
@@ -104,47 +114,11 @@ class VaultStore:
 
     async def create(self, key_id: str, document: KeyDocument) -> Key:
         """Write the document where none may be, then its note."""
-        facts = facts_of(document)
-        path = self._path(key_id)
-        version, now = await self._write_new(key_id, document)
-        try:
-            await self._write_note(key_id, Note(facts, document.state, now))
-        except SecretStoreForbidden:
-            with suppress(PrivysealError):
-                await self._client.delete(self._mount, path)
-            raise
-        return facts.key(key_id, document.state, version, now, now)
+        return await self._writer.create(key_id, self._path(key_id), document)
 
     async def complete(self, key_id: str, document: KeyDocument) -> Key:
         """Replace a reservation by the whole key; once more with the same key changes nothing."""
-        facts = facts_of(document)
-        path = self._path(key_id)
-        try:
-            found = await self._client.read(self._mount, path)
-        except PathMissing:
-            raise key_unknown(key_id) from None
-        held = read_record(found.data)
-        noted = read_note(found.custom_metadata)
-        create_time_ms = noted.create_time_ms or found.create_time_ms
-        state = document.state
-        if held.is_same_key(document):
-            version, now = found.version, found.create_time_ms
-            state = _state(noted, held)
-        elif held.reserves(document):
-            try:
-                version, now = await self._client.write(
-                    self._mount, path, document.to_record(), found.version
-                )
-            except VersionMismatch:
-                raise key_exists(key_id) from None
-        else:
-            raise key_exists(key_id)
-        try:
-            await self._write_note(key_id, Note(facts, state, create_time_ms))
-        except SecretStoreForbidden:
-            # The key is in; an error here would make a caller believe that it is lost.
-            _log.warning("vault_note_forbidden", key=key_id)
-        return facts.key(key_id, state, version, create_time_ms, now)
+        return await self._writer.complete(key_id, self._path(key_id), document)
 
     async def set_state(self, key_id: str, state: KeyState) -> Key:
         """Disable or enable a key in its metadata; the document stays as it is."""
@@ -159,12 +133,18 @@ class VaultStore:
         return replace(key, state=state)
 
     async def delete(self, key_id: str) -> None:
-        """Remove the document with all its versions; also one that Vault only marked deleted."""
+        """Remove the document with all its versions; also one that Vault only marked deleted.
+
+        A secret that we put into the transit engine goes first, while the document tells where.
+        """
         path = self._path(key_id)
         try:
             await self._client.read_metadata(self._mount, path)
         except PathMissing:
             raise key_unknown(key_id) from None
+        with suppress(PathMissing, CredentialMalformed):
+            found = await self._client.read(self._mount, path)
+            await self._custody.remove(key_id, read_record(found.data))
         await self._client.delete(self._mount, path)
 
     async def check(self) -> None:
@@ -185,39 +165,6 @@ class VaultStore:
         except PathMissing:
             return None
         return None if metadata.is_deleted(self._clock.time_us() // 1_000) else metadata
-
-    async def _write_new(self, key_id: str, document: KeyDocument) -> tuple[int, int]:
-        """Return version and time of a document written where none was, or where an operator
-        deleted one: Vault keeps that one's version, and wants it named. Raises KeyExists.
-        """
-        path, record = self._path(key_id), document.to_record()
-        with suppress(VersionMismatch):
-            return await self._client.write(self._mount, path, record, 0)
-        with suppress(VersionMismatch, PathMissing):
-            metadata = await self._client.read_metadata(self._mount, path)
-            if metadata.is_deleted(self._clock.time_us() // 1_000):
-                return await self._client.write(self._mount, path, record, metadata.version)
-        raise key_exists(key_id)
-
-    async def _write_note(self, key_id: str, note: Note) -> None:
-        """Write the note. The document says all that counts, so an outage here is only logged."""
-        custom = write_note(note)
-        for pause_s in _NOTE_PAUSES_S:
-            await asyncio.sleep(pause_s)
-            try:
-                await self._client.write_custom_metadata(self._mount, self._path(key_id), custom)
-            except Unavailable as error:
-                reason = error.reason
-            else:
-                return
-        _log.warning("vault_note_not_written", key=key_id, reason=reason)
-
-
-def _state(note: Note, document: KeyDocument) -> KeyState:
-    """Return the state of a whole key: a note left from its reservation counts for nothing."""
-    if note.state in (None, KeyState.CREATING):
-        return document.state
-    return note.state
 
 
 def _is_key_id(name: str) -> bool:

@@ -8,6 +8,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
+    NoEncryption,
+    PrivateFormat,
     PublicFormat,
     load_pem_private_key,
 )
@@ -39,6 +41,11 @@ class Ed25519Signer:
 
     def __repr__(self) -> str:
         return f"Ed25519Signer({self.public_id})"
+
+
+def pkcs8(material: SecretBytes) -> bytes:
+    """Return the key as PKCS#8 (DER, RFC 8410). Raises FieldInvalid."""
+    return _load(material.reveal()).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _load(text: bytes) -> Ed25519PrivateKey:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from privyseald.clock import Clock
-from privyseald.errors import SecretStoreForbidden, SecretStoreUnreachable
+from privyseald.errors import SecretStoreForbidden
 from privyseald.signing.secret import SecretBytes
 from privyseald.vault.answers import (
     SecretMetadata,
@@ -19,27 +19,24 @@ from privyseald.vault.answers import (
 from privyseald.vault.auth import AuthMethod
 from privyseald.vault.backoff import RenewalTimes
 from privyseald.vault.connection import VaultAddress, VaultConnection
-from privyseald.vault.errors import (
-    RETRY_MS,
-    PathMissing,
-    RequestRefused,
-    TokenRefused,
-    VaultRefusal,
-    answer_malformed,
-)
+from privyseald.vault.errors import PathMissing, RequestRefused, answer_malformed
 from privyseald.vault.renewal import TokenRenewal
+from privyseald.vault.session import VaultSession
+from privyseald.vault.transit import TransitEngine
 
 _T = TypeVar("_T")
 
 
 class VaultClient:
-    """Reads and writes KV v2 secrets. Every method may raise the failures of `SecretStore`,
-    and PathMissing or VersionMismatch where it says so.
+    """Reads and writes KV v2 secrets, and knows the transit engines beside them.
+
+    Every method may raise the failures of `SecretStore`, and PathMissing or VersionMismatch
+    where it says so.
     """
 
     def __init__(self, connection: VaultConnection, tokens: TokenRenewal) -> None:
         self._connection = connection
-        self._tokens = tokens
+        self._session = VaultSession(connection, tokens)
 
     @classmethod
     def connect(
@@ -128,10 +125,13 @@ class VaultClient:
                 "there, or correct store.url",
             )
 
+    def transit(self, mount: str) -> TransitEngine:
+        """Return the transit engine at a mount, asked as ourselves."""
+        return TransitEngine(self._session, mount)
+
     async def close(self) -> None:
         """Revoke the token if it is ours, and drop the connections."""
-        await self._tokens.close()
-        await self._connection.close()
+        await self._session.close()
 
     async def _as_us(
         self,
@@ -139,35 +139,9 @@ class VaultClient:
         pattern: str,
         request: Callable[[SecretBytes], Awaitable[_T]],
     ) -> _T:
-        """Send a request; after a 403 find out why, and once more with a new token if it died."""
-        token = await self._tokens.token()
-        try:
-            return await request(token.text)
-        except TokenRefused:
-            pass
-        except RequestRefused:
-            raise answer_malformed() from None
-        if not await self._is_alive(token.text):
-            replaced = await self._tokens.replace(token)
-            if replaced is token:
-                raise SecretStoreUnreachable(
-                    "Vault does not take this service's token any more, though it is new; "
-                    "it will log in again shortly",
-                    retry_after_ms=RETRY_MS,
-                )
-            with suppress(TokenRefused):
-                return await request(replaced.text)
-        raise SecretStoreForbidden(
-            f"Vault's policy denies this service '{capability}' on '{pattern}'; "
-            "an operator must grant it",
-        )
-
-    async def _is_alive(self, token: SecretBytes) -> bool:
-        try:
-            await self._connection.get("auth/token/lookup-self", token)
-        except VaultRefusal:
-            return False
-        return True
+        with suppress(RequestRefused):
+            return await self._session.run(capability, pattern, request)
+        raise answer_malformed()
 
 
 def _pattern(path: str) -> str:

@@ -26,6 +26,7 @@ _THREADS = 8
 _POOL = 32
 _OK = 200
 _NO_CONTENT = 204
+_ONCE = ("post", "delete")
 _RETRY_STATUSES = (412, 429, 500, 502, 503)
 
 Answer = Mapping[str, object]
@@ -78,6 +79,10 @@ class VaultConnection:
     async def post(self, path: str, token: SecretBytes | None, body: Answer) -> Answer:
         """Write; never repeated."""
         return await self._run("post", path, token, body)
+
+    async def compute(self, path: str, token: SecretBytes | None, body: Answer) -> Answer:
+        """Send a POST that changes nothing; repeated once when the connection broke."""
+        return await self._run("compute", path, token, body)
 
     async def delete(self, path: str, token: SecretBytes | None) -> Answer:
         """Delete; never repeated."""
@@ -132,9 +137,10 @@ class VaultConnection:
             strict_http=True,
         )
         try:
-            response = adapter.request(verb, f"/v1/{path}", raise_exception=False, json=body)
+            method = "post" if verb == "compute" else verb
+            response = adapter.request(method, f"/v1/{path}", raise_exception=False, json=body)
         except RequestException as error:
-            if is_repeat or body is not None or verb == "delete" or isinstance(error, Timeout):
+            if is_repeat or verb in _ONCE or isinstance(error, Timeout):
                 return translate(error)
             return self._send(verb, path, token, body, is_repeat=True)
         return _read(response)

@@ -46,8 +46,9 @@ def refusal(status: int, text: str) -> Failure:
 def _fault(status: int, text: str) -> PrivysealError:
     if status == 404:
         return SecretStoreUnreachable(
-            "Vault has no secrets engine at the mount of store.url; "
-            "enable KV version 2 there, or correct store.url",
+            "Vault has no secrets engine at the path that was asked for; enable KV version 2 at "
+            "the mount of store.url, and transit at that of store.transit_mount if it is in use, "
+            "or correct these settings",
             retry_after_ms=_BUSY_RETRY_MS,
         )
     if status == 429:
