@@ -434,3 +434,15 @@ def test_every_option_has_an_example_that_is_taken() -> None:
     """What GetVenue shows of options can be copied."""
     for option in (*session_venue().login_options, *issuing_venue().create_key_options):
         assert re.fullmatch(option.pattern, option.example)
+
+
+async def test_the_testnet_is_asked_nothing_as_its_login_is_not_known() -> None:
+    """No wallet's signature goes to a host that nobody documents."""
+    venue, outbound = session_venue(), FakeOutbound(NONCE)
+    testnet = venue.environments[1]
+
+    with pytest.raises(VenueUnreachable, match=r"base_urls\.testnet") as caught:
+        await venue.login(WALLET, testnet, Moment(NOW_MS), {}, outbound)
+
+    assert [] == outbound.sent
+    assert {"venue": "aster"} == caught.value.metadata

@@ -6,10 +6,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class OutboundRequest:
-    """One HTTP request, final. It may hold a signature: it has no repr."""
+    """One HTTP request, final. It may be a credential, so repr hides all but the method."""
 
     method: str
-    url: str
+    url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
 

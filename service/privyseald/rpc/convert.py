@@ -31,7 +31,14 @@ def timestamp(time_ms: int | None) -> Timestamp | None:
     """Return a Timestamp of Unix milliseconds; None where there is no time."""
     if time_ms is None:
         return None
-    return Timestamp(seconds=time_ms // 1_000, nanos=time_ms % 1_000 * 1_000_000)
+    message = Timestamp()
+    _set_time(message, time_ms)
+    return message
+
+
+def _set_time(message: Timestamp, time_ms: int) -> None:
+    message.seconds = time_ms // 1_000
+    message.nanos = time_ms % 1_000 * 1_000_000
 
 
 def fingerprint(request: Message) -> bytes:
@@ -82,7 +89,7 @@ def sign_response(signed: Signed) -> signing_service_pb2.SignResponse:
     result = signed.result
     if result is None:
         return response
-    response.sign_time.CopyFrom(timestamp(signed.sign_time_ms) or Timestamp())
+    _set_time(response.sign_time, signed.sign_time_ms)
     if signed.nonce is not None:
         response.nonce = str(signed.nonce)
     if isinstance(result, SignedHttpRequest):
@@ -90,9 +97,8 @@ def sign_response(signed: Signed) -> signing_service_pb2.SignResponse:
         message.method, message.url, message.body = result.method, result.url, result.body
         for name, value in result.headers:
             message.headers.add(name=name, value=value)
-        expire_time = timestamp(result.expire_time_ms)
-        if expire_time is not None:
-            response.expire_time.CopyFrom(expire_time)
+        if result.expire_time_ms is not None:
+            _set_time(response.expire_time, result.expire_time_ms)
     else:
         response.signature.value = result.value
         response.signature.digest = result.digest

@@ -9,7 +9,7 @@ Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 # Importing eth_account lifts Python's recursion limit to 100,000 (py_ecc does), so a deep
 # text would overflow the C stack where it used to raise RecursionError.
 _MAX_DEPTH = 64
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 
 

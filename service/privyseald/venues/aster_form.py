@@ -13,19 +13,19 @@ from privyseald.venues.http_request import (
 from privyseald.venues.venue import Environment
 
 
-def hosts(domain: str) -> tuple[tuple[str, str], ...]:
-    """Return Aster's hosts by path: futures, spot, portfolio margin, and the website's API."""
+def _hosts(domain: str) -> tuple[tuple[str, str], ...]:
+    """Return Aster's hosts by path: futures, spot, portfolio margin."""
     return (
         ("/fapi/", f"https://fapi.{domain}"),
         ("/api/", f"https://sapi.{domain}"),
         ("/papi/", f"https://papi.{domain}"),
-        ("/bapi/", f"https://www.{domain}"),
     )
 
 
+# The website's API, where wallets log in, is known for production only.
 ENVIRONMENTS = (
-    Environment("production", hosts("asterdex.com")),
-    Environment("testnet", hosts("asterdex-testnet.com")),
+    Environment("production", (*_hosts("asterdex.com"), ("/bapi/", "https://www.asterdex.com"))),
+    Environment("testnet", _hosts("asterdex-testnet.com")),
 )
 
 

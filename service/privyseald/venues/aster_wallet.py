@@ -202,7 +202,13 @@ async def _call(
     options: Mapping[str, str],
     outbound: Outbound,
 ) -> Mapping[str, object]:
-    url = environment.url(f"{_ROOT}/{function}") or ""
+    url = environment.url(f"{_ROOT}/{function}")
+    if url is None:
+        raise VenueUnreachable(
+            f"Aster documents no address for logins and new keys in its {environment.name}; "
+            f"if you know one, set base_urls.{environment.name} in the config",
+            metadata={"venue": "aster"},
+        )
     headers = (
         ("Content-Type", JSON),
         ("clientType", options.get("client_type", "broker")),

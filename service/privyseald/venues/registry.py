@@ -74,11 +74,15 @@ class Venues:
 
     def _override(self, name: str, urls: Mapping[str, str]) -> None:
         venue = self.get(name)
+        # One URL serves all that the venue has anywhere, as a sandbox or a proxy does.
+        beginnings = dict.fromkeys(
+            beginning for each in venue.environments for beginning, _ in each.hosts
+        )
         for environment_name, url in urls.items():
             environment = self.environment(
                 venue, environment_name, f"venues.{name}.base_urls.{environment_name}"
             )
             self._environments[name, environment_name] = replace(
                 environment,
-                hosts=tuple((beginning, url.rstrip("/")) for beginning, _ in environment.hosts),
+                hosts=tuple((beginning, url.rstrip("/")) for beginning in beginnings),
             )
