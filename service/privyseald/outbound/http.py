@@ -25,14 +25,18 @@ class HttpOutbound:
             headers={"User-Agent": f"privyseal/{__version__}"},
             trust_env=False,
         )
+        # Else aiohttp itself sends a GET, PUT or DELETE once more when the venue hangs up, and
+        # has no public switch for it. What was sent may have taken effect.
+        self._session._retry_connection = False  # noqa: SLF001
 
     async def send(self, request: OutboundRequest) -> OutboundResponse:
         """Return the venue's answer, whatever its status."""
-        host = URL(request.url, encoded=True).host or ""
+        url = _parse(request.url)
+        host = url.host or ""
         try:
             async with self._session.request(
                 request.method,
-                URL(request.url, encoded=True),
+                url,
                 headers=request.headers,
                 data=request.body or None,
                 allow_redirects=False,
@@ -40,12 +44,7 @@ class HttpOutbound:
                 body = await _read(response, host)
                 return OutboundResponse(response.status, response.content_type, body)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise VenueUnreachable(
-                f"{host} can't be reached; nothing happened there. Check the network, DNS, "
-                "and base_urls in the config",
-                metadata={"host": host},
-                retry_after_ms=1_000,
-            ) from error
+            raise _unreachable(host) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             raise VenueOutcomeUnknown(
                 f"{host} got the request and did not answer whole or in time; "
@@ -57,6 +56,27 @@ class HttpOutbound:
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+
+
+def _parse(text: str) -> URL:
+    try:
+        url = URL(text, encoded=True)
+        if url.scheme not in {"http", "https"} or not url.host:
+            raise _unreachable("the venue")
+        # What the resolver would do, and fail at with an error of no named kind.
+        url.host.encode("idna")
+    except ValueError as error:
+        raise _unreachable("the venue") from error
+    return url
+
+
+def _unreachable(host: str) -> VenueUnreachable:
+    return VenueUnreachable(
+        f"{host} can't be reached; nothing happened there. Check the network, DNS, "
+        "and base_urls in the config",
+        metadata={"host": host},
+        retry_after_ms=1_000,
+    )
 
 
 async def _read(response: aiohttp.ClientResponse, host: str) -> bytes:

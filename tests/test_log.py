@@ -1,0 +1,101 @@
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from privyseald.log import configure_log
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is one."""
+
+    def isatty(self) -> bool:
+        """Return True."""
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    """Leaves the log as other tests expect it."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.parametrize("form", ["json", "auto"])
+def test_a_line_is_json_where_no_terminal_reads(form: str) -> None:
+    """One object a line, with level and UTC time, whatever the texts hold."""
+    stream = io.StringIO()
+    configure_log("info", form, stream)
+
+    structlog.get_logger().warning("store away\nforged", reason="SEALED", port=7443)
+
+    assert 1 == stream.getvalue().count("\n")
+    line = json.loads(stream.getvalue())
+    assert line.pop("timestamp").endswith("Z")
+    assert {
+        "event": "store away\nforged",
+        "level": "warning",
+        "reason": "SEALED",
+        "port": 7443,
+    } == line
+
+
+@pytest.mark.parametrize(("form", "stream"), [("text", io.StringIO()), ("auto", Terminal())])
+def test_a_line_is_text_where_people_read(form: str, stream: io.StringIO) -> None:
+    """Asked for by name, or on a terminal."""
+    configure_log("info", form, stream)
+
+    structlog.get_logger().info("ready", port=7443)
+
+    assert not stream.getvalue().startswith("{")
+    assert "ready" in stream.getvalue()
+
+
+def test_text_in_a_file_has_no_colours() -> None:
+    """Escape codes are for terminals."""
+    stream, terminal = io.StringIO(), Terminal()
+    for each in (stream, terminal):
+        configure_log("info", "text", each)
+        structlog.get_logger().info("ready")
+
+    assert (False, True) == ("\x1b" in stream.getvalue(), "\x1b" in terminal.getvalue())
+
+
+def test_json_can_be_asked_for_on_a_terminal() -> None:
+    """`json` means JSON, also there."""
+    stream = Terminal()
+    configure_log("info", "json", stream)
+    structlog.get_logger().info("ready")
+
+    assert "ready" == json.loads(stream.getvalue())["event"]
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+def test_only_the_level_and_above_is_written(level: str) -> None:
+    """What is below the configured level costs nothing and shows nothing."""
+    stream = io.StringIO()
+    configure_log(level, "json", stream)
+    logger = structlog.get_logger()
+    for each in ("debug", "info", "warning", "error"):
+        getattr(logger, each)(each)
+
+    order = logging.getLevelNamesMapping()
+    assert [
+        each
+        for each in ("debug", "info", "warning", "error")
+        if order[each.upper()] >= order[level.upper()]
+    ] == [json.loads(line)["event"] for line in stream.getvalue().splitlines()]
+
+
+def test_lines_go_to_standard_error_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    """Standard output belongs to the audit log."""
+    configure_log("info", "json")
+    structlog.get_logger().info("ready")
+
+    captured = capsys.readouterr()
+    assert "" == captured.out
+    assert "ready" == json.loads(captured.err)["event"]
