@@ -91,7 +91,7 @@ class BaoServer:
         """Return a client that may do everything."""
         return hvac.Client(self.url, token=self.root_token, session=self._session())
 
-    def write(self, path: str, **data: object) -> Answer:
+    def write(self, path: str, /, **data: object) -> Answer:
         """Write to a path of the API as root, `data` as the body."""
         answer = self.root().write_data(path, data=data)
         return answer if isinstance(answer, dict) else {}

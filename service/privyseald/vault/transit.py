@@ -117,7 +117,9 @@ def _read_key(answer: Mapping[str, object]) -> TransitKey:
                 **rest,
             }
         }:
-            return TransitKey(key_type, derived, version, _public_key(rest.get("keys"), version))
+            # Of other kinds it is a PEM, or there is none.
+            raw = _public_key(rest.get("keys"), version) if key_type == "ed25519" else b""
+            return TransitKey(key_type, derived, version, raw)
     raise answer_malformed()
 
 
@@ -127,7 +129,7 @@ def _public_key(versions: object, version: int) -> bytes:
             match versions.get(str(version)):
                 case {"public_key": str(text)}:
                     return _decode(text)
-    return b""
+    raise answer_malformed()
 
 
 def _read_tagged(answer: Mapping[str, object], name: str) -> tuple[int, bytes]:
