@@ -52,7 +52,7 @@ def sign_command(request: signing_service_pb2.SignRequest) -> SignCommand:
         key_id=key_id_of(request.key),
         intent=_intent(request),
         request_id=request.request_id,
-        fingerprint=(request.SerializeToString(deterministic=True) if request.request_id else b""),
+        fingerprint=fingerprint(request) if request.request_id else b"",
         validate_only=request.validate_only,
     )
 

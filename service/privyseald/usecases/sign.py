@@ -114,6 +114,7 @@ class Sign:
             command.request_id,
             command.fingerprint,
             lambda: self._sign(command.intent, opened),
+            answer_bytes=_answer_bytes(command.intent),
         )
         entry.nonce = "" if signed.nonce is None else str(signed.nonce)
         return signed
@@ -139,6 +140,11 @@ class Sign:
         moment = await self._nonces.reserve(credential.key, policy)
         signed = await venue.sign(request, credential, opened.environment, moment, session)
         return Signed(credential.key, signed, moment.time_ms, moment.nonce)
+
+
+def _answer_bytes(intent: Intent) -> int:
+    """Return about how much memory a signed intent takes: a body may come back in a header too."""
+    return 3 * len(intent.body) + len(intent.query) if isinstance(intent, HttpRequest) else 0
 
 
 def _normalise(request: HttpRequest, opened: OpenedKey) -> HttpRequest:

@@ -1,0 +1,99 @@
+import asyncio
+import uuid
+from pathlib import Path
+
+import pytest
+
+from fakes import FakeClock
+from privyseald.audit.entry import Entry
+from privyseald.errors import StateUnavailable
+from privyseald.idempotency import Idempotency
+from privyseald.nonces import NonceSource
+from privyseald.policy.action import Action
+from privyseald.policy.policy import Policy, Rule
+from privyseald.state.embedded import EmbeddedState
+from privyseald.usecases.sign import Sign, SignCommand, Signed
+from privyseald.venues.http_request import HttpRequest
+from usecases.desk import OPERATOR, Desk, document
+
+ID = "8b1f3a52-5f0e-4a1c-9a51-0b8f1d6f7c11"
+
+
+class SigningDesk(Desk):
+    """A desk that signs with one WhiteBIT key, and remembers up to 100 kB of answers."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.state = EmbeddedState.open_path(folder / "marks")
+        self.idempotency = Idempotency(self.clock, capacity_bytes=100_000)
+        self._sign = Sign(
+            Policy([Rule("all", ("*",), ("*",), frozenset(Action))]),
+            self.open_key,
+            NonceSource(self.state, self.clock),
+            self.sessions,
+            self.idempotency,
+        )
+
+    async def sign(self, request_id: str = "", body: bytes = b"{}") -> Signed:
+        """Sign one request."""
+        request = HttpRequest("POST", "/api/v4/orders", body=body, content_type="application/json")
+        return await self._sign(
+            OPERATOR, SignCommand("desk-1", request, request_id, b"f"), Entry("rpc")
+        )
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> SigningDesk:
+    """A desk with a key."""
+    desk = SigningDesk(tmp_path)
+    assert isinstance(desk.clock, FakeClock)
+    await desk.store.create("desk-1", document())
+    return desk
+
+
+async def test_a_retry_burns_no_nonce(desk: SigningDesk) -> None:
+    """Under one id all get the first answer, and the counter moves once."""
+    answers = await asyncio.gather(*(desk.sign(ID) for _ in range(50)))
+    after = await desk.sign()
+
+    assert 1 == len({id(answer) for answer in answers})
+    first = answers[0].nonce
+    assert first is not None
+    assert first + 1 == after.nonce
+    await desk.state.close()
+
+
+async def test_a_caller_who_goes_away_gets_the_same_answer_later(desk: SigningDesk) -> None:
+    """Cancelled under an id, the signing is finished, and the retry gets it."""
+    caller = asyncio.ensure_future(desk.sign(ID))
+    for _ in range(8):
+        await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+
+    first = await desk.sign(ID)
+    assert first is await desk.sign(ID)
+    await desk.state.close()
+
+
+async def test_without_the_state_nothing_is_signed(desk: SigningDesk) -> None:
+    """No nonce, no signature: a state that is away is told, with an id and without."""
+    await desk.state.close()
+
+    for request_id in ("", ID):
+        with pytest.raises(StateUnavailable):
+            await desk.sign(request_id)
+
+
+async def test_large_answers_do_not_fill_the_memory(desk: SigningDesk) -> None:
+    """What is remembered is bounded by bytes: large bodies push out the oldest answers."""
+    body = b'{"note":"' + b"x" * 20_000 + b'"}'
+    first = await desk.sign(ID)
+    assert first is await desk.sign(ID)
+    await desk.sign(str(uuid.UUID(int=1)), body)
+    second = await desk.sign(str(uuid.UUID(int=2)), body)
+
+    assert first is not await desk.sign(ID)
+    assert second is await desk.sign(str(uuid.UUID(int=2)), body)
+    assert desk.idempotency._bytes <= 100_000
+    await desk.state.close()
