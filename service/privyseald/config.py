@@ -185,7 +185,10 @@ def load_config(path: Path, environment: Mapping[str, str]) -> Config:
     try:
         return Config.model_validate(settings)
     except ValidationError as error:
-        raise ConfigInvalid(f"{path}: {_first(error)}") from error
+        place, mistake = _first(error)
+        variable = ENVIRONMENT_PREFIX + place.replace(".", "__").upper()
+        source = variable if variable in environment else path
+        raise ConfigInvalid(f"{source}: {mistake}") from error
 
 
 def _override(settings: dict[str, Any], environment: Mapping[str, str]) -> None:
@@ -211,12 +214,13 @@ def _anchor(settings: dict[str, Any], directory: Path) -> None:
             settings[key] = f"embedded://{directory / value.removeprefix('embedded://./')}"
 
 
-def _first(error: ValidationError) -> str:
+def _first(error: ValidationError) -> tuple[str, str]:
+    """Return the setting of the first mistake, and what is to be said of it."""
     mistake = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in mistake["loc"])
     message = mistake["msg"].removeprefix("Value error, ")
     if mistake["type"] == "extra_forbidden":
-        return f"{place} is no setting; look for a slip of the pen"
+        return place, f"{place} is no setting; look for a slip of the pen"
     if mistake["type"] == "missing":
-        return f"{place} is missing"
-    return f"{place}: {message}" if place else message
+        return place, f"{place} is missing"
+    return place, f"{place}: {message}" if place else message

@@ -1,13 +1,27 @@
 """A section of the configuration, and the kinds of values in it."""
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Milliseconds = Annotated[int, Field(ge=0, le=86_400_000)]
-Address = Annotated[str, Field(pattern=r"^(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$")]
 Url = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.\[\]:-]+(?:/[A-Za-z0-9._~/-]*)?$")]
 VaultPath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-]+)*$")]
+
+
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
+
+
+def _address(text: str) -> str:
+    match = _ADDRESS.fullmatch(text)
+    # gRPC takes a port above 65535 without a word, and listens on another.
+    if match is None or int(match[1]) > 65_535:
+        raise ValueError("must be a host and a port up to 65535, such as 127.0.0.1:7443")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
 
 
 class Section(BaseModel):
