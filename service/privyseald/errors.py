@@ -14,7 +14,7 @@ PrivysealError
   KeyUnknown, VenueUnknown   there is no such thing
   KeyExists                  the key id is taken
   PreconditionFailed         the request is right, the state of things is not
-    KeyDisabled, KeyCreating, CredentialMalformed
+    KeyDisabled, KeyCreating, KeyEscrowed, CredentialMalformed
     LoginUnsupported, CreateKeyUnsupported, AlgorithmUnsupported
     SessionMissing, LoginBackingOff, NonceAhead
     SecretStoreForbidden     the store refuses this service
@@ -23,7 +23,8 @@ PrivysealError
       VenueDescriptionTaken, VenueAccountMissing, VenueNonceRejected, VenueRateLimited
   Overloaded                 too much at once
   Unavailable                something below is away; `retry_after_ms` says when to try again
-    SecretStoreSealed, SecretStoreUnreachable, StateUnavailable, AuditUnavailable
+    SecretStoreSealed, SecretStoreUnreachable, EscrowUnavailable, StateUnavailable,
+    AuditUnavailable
     VenueUnreachable         the venue did not get the request
     VenueOutcomeUnknown      the venue may have acted on the request
   RpcNotImplemented          the RPC is part of the contract, but not of this release
@@ -151,6 +152,12 @@ class KeyCreating(PreconditionFailed):
     reason = "KEY_CREATING"
 
 
+class KeyEscrowed(PreconditionFailed):
+    """The venue issued the key, and it waits in escrow until the secret store takes it."""
+
+    reason = "KEY_ESCROWED"
+
+
 class CredentialMalformed(PreconditionFailed):
     """What the store holds for the key lacks a field or has a bad one."""
 
@@ -267,6 +274,12 @@ class SecretStoreUnreachable(Unavailable):
     """The secret store does not answer, or answers with a fault of its own."""
 
     reason = "SECRET_STORE_UNREACHABLE"
+
+
+class EscrowUnavailable(Unavailable):
+    """The escrow directory can't be written, so no venue was asked for a key."""
+
+    reason = "ESCROW_UNAVAILABLE"
 
 
 class StateUnavailable(Unavailable):

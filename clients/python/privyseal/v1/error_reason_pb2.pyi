@@ -241,6 +241,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"errorId": "8f0c2f4a9d1e"}
     """
+    ERROR_REASON_KEY_ESCROWED: _ErrorReason.ValueType  # 40
+    """FAILED_PRECONDITION. The venue issued the key, and it is sealed in escrow because the secret
+    store did not take it; it signs once it is moved there. `cause` says what stood in the way,
+    where that is known.
+
+        {"key": "keys/aster-1", "cause": "SECRET_STORE_SEALED"}
+    """
+    ERROR_REASON_ESCROW_UNAVAILABLE: _ErrorReason.ValueType  # 41
+    """UNAVAILABLE. The escrow directory can't be written, so the venue was not asked for a key. Has
+    RetryInfo.
+
+        {"key": "keys/aster-1"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists what stands in `google.rpc.ErrorInfo.reason` for the domain
@@ -466,5 +479,18 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 39
 """INTERNAL. A fault of Privyseal itself; the server's log has it under this id.
 
     {"errorId": "8f0c2f4a9d1e"}
+"""
+ERROR_REASON_KEY_ESCROWED: ErrorReason.ValueType  # 40
+"""FAILED_PRECONDITION. The venue issued the key, and it is sealed in escrow because the secret
+store did not take it; it signs once it is moved there. `cause` says what stood in the way,
+where that is known.
+
+    {"key": "keys/aster-1", "cause": "SECRET_STORE_SEALED"}
+"""
+ERROR_REASON_ESCROW_UNAVAILABLE: ErrorReason.ValueType  # 41
+"""UNAVAILABLE. The escrow directory can't be written, so the venue was not asked for a key. Has
+RetryInfo.
+
+    {"key": "keys/aster-1"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
