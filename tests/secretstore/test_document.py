@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from privyseald.errors import CredentialMalformed
 from privyseald.key import Algorithm, Key, KeyState
+from privyseald.secretstore.custody import TransitPlace
 from privyseald.secretstore.document import open_document, read_record
 from secret_store_home import CANARY, hmac_document, reservation
 
@@ -74,3 +77,7 @@ def test_only_the_same_request_completes_a_reservation() -> None:
     assert not whole.is_same_key(hmac_document("other", request_id="request-1"))
     assert not hmac_document().is_same_key(hmac_document())
     assert not held.is_same_key(whole)
+    placed = replace(whole, transit=TransitPlace())
+    assert placed.is_same_key(placed)
+    assert not placed.is_same_key(whole)
+    assert not whole.is_same_key(hmac_document(request_id="request-2"))

@@ -162,18 +162,22 @@ async def test_the_newest_version_signs(transit_home: VaultHome, bao: BaoServer)
 async def test_a_rotated_pair_tells_its_newest_public_half(
     transit_home: VaultHome, bao: BaoServer
 ) -> None:
-    """After a rotation in Vault `open` tells the public key that the signatures are of."""
+    """After a rotation in Vault the public key told is the one that the signatures are of."""
     document = replace(
         hmac_document(), algorithm=Algorithm.ED25519, fields={}, material=None, public_id=""
     )
     created = await transit_home.store.create("pair", document)
+    opened = (await transit_home.store.open("pair")).signer
     bao.write(f"{TRANSIT}/keys/pair/rotate")
     bao.write(f"{TRANSIT}/keys/pair/config", min_decryption_version=2)
 
-    signer = (await transit_home.store.open("pair")).signer
+    again = (await transit_home.store.open("pair")).signer
 
-    assert signer.public_key_pem != created.public_key_pem
-    verify(signer.public_key_pem, await signer.sign(b"m"))
+    signature = await opened.sign(b"m")
+    verify(opened.public_key_pem, signature)
+    assert signature == await again.sign(b"m")
+    assert (opened.public_id, opened.public_key_pem) == (again.public_id, again.public_key_pem)
+    assert opened.public_key_pem != created.public_key_pem
 
 
 def verify(pem: str, signature: bytes) -> None:

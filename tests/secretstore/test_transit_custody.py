@@ -1,14 +1,24 @@
 import asyncio
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
+from answering_server import Reply, answering
 from bao import MOUNT, TRANSIT, BaoServer
+from privyseald.clock import SystemClock
 from privyseald.config import StoreConfig
 from privyseald.errors import (
     AlgorithmUnsupported,
@@ -20,10 +30,13 @@ from privyseald.errors import (
     SecretStoreUnreachable,
 )
 from privyseald.key import Algorithm, KeyState
-from privyseald.secretstore.custody import Custody
+from privyseald.secretstore.custody import Custody, TransitPlace
 from privyseald.secretstore.document import KeyDocument
+from privyseald.secretstore.transit_custody import TransitCustody
 from privyseald.signing.generate import generate
 from privyseald.vault.client import VaultClient
+from privyseald.vault.connection import VaultAddress
+from privyseald.vault.token_file import TokenFile
 from secret_store_home import (
     CANARY,
     HAND_WRITTEN,
@@ -218,7 +231,7 @@ async def test_a_reservation_proves_that_transit_works(
     await store.close()
     store = store_with(bao.url, bao.root_token, prefix, tmp_path, Custody.TRANSIT)
     store._custody._mount = "no-such-mount"
-    with pytest.raises(SecretStoreUnreachable, match=r"store\.transit_mount"):
+    with pytest.raises(PrivysealError, match=r"store\.transit_mount"):
         await store.create("key-1", reservation())
     with pytest.raises(KeyUnknown):
         await store.get("key-1")
@@ -276,3 +289,68 @@ async def test_no_failure_shows_the_secret(transit_home: VaultHome, bao: BaoServ
     with pytest.raises(PrivysealError) as caught:
         await transit_home.store.create("key-1", hmac_document())
     assert CANARY not in repr(caught.value) + str(caught.value.__cause__)
+
+
+@asynccontextmanager
+async def custody_at(*replies: Reply, folder: Path) -> AsyncIterator[TransitCustody]:
+    """Yield the custody of a Vault that answers as told, once it took our token."""
+    (folder / "told").write_text("a-token")
+    lookup = Reply(200, {"data": {"ttl": 0, "expire_time": None}})
+    with answering(lookup, *replies) as server:
+        client = VaultClient.connect(
+            VaultAddress(server.url), TokenFile(folder / "told"), SystemClock()
+        )
+        yield TransitCustody(client, Custody.TRANSIT)
+        await client.close()
+
+
+NONE = Reply(404, {"errors": []})
+FOUND = Reply(200, {"data": {"type": "hmac", "derived": False, "latest_version": 1}})
+
+
+@pytest.fixture(scope="module")
+def wrapping_key() -> Reply:
+    """What Vault answers for its wrapping key."""
+    pem = (
+        rsa.generate_private_key(65537, 4096)
+        .public_key()
+        .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    return Reply(200, {"data": {"public_key": pem.decode()}})
+
+
+async def test_an_import_that_came_second_is_looked_at(wrapping_key: Reply, tmp_path: Path) -> None:
+    """Vault's 500 for a name that was just taken leads to the trial, not to an outage."""
+    placed = replace(hmac_document(), transit=TransitPlace())
+    other = {"data": {"hmac": "vault:v1:" + base64.b64encode(bytes(64)).decode()}}
+    replies = (NONE, wrapping_key, Reply(500), FOUND, FOUND, Reply(200, other))
+    async with custody_at(*replies, folder=tmp_path) as custody:
+        with pytest.raises(KeyExists):
+            await custody.take_in("key-1", placed)
+
+
+@pytest.mark.parametrize(
+    "refusals", [(Reply(500), NONE), (Reply(400),)], ids=["at fault", "refused"]
+)
+async def test_an_import_that_failed_is_an_outage(
+    wrapping_key: Reply, tmp_path: Path, refusals: tuple[Reply, ...]
+) -> None:
+    """What Vault did not take in is told with a time, and without a word of Vault's."""
+    placed = replace(hmac_document(), transit=TransitPlace())
+    async with custody_at(NONE, wrapping_key, *refusals, folder=tmp_path) as custody:
+        with pytest.raises(SecretStoreUnreachable) as caught:
+            await custody.take_in("key-1", placed)
+    assert (caught.value.retry_after_ms or 0) > 0
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.HMAC_SHA512, Algorithm.ED25519])
+async def test_an_answer_of_another_length_is_none(tmp_path: Path, algorithm: Algorithm) -> None:
+    """A MAC that is too short, and a public key that is, are not Vault's."""
+    key = {"public_key": base64.b64encode(bytes(31)).decode()}
+    facts = {"derived": False, "latest_version": 1, "keys": {"1": key}}
+    found = Reply(200, {"data": {**facts, "type": "hmac" if algorithm.is_hmac else "ed25519"}})
+    short = Reply(200, {"data": {"hmac": "vault:v1:" + base64.b64encode(bytes(32)).decode()}})
+    placed = replace(hmac_document(), algorithm=algorithm, transit=TransitPlace())
+    async with custody_at(found, short, folder=tmp_path) as custody:
+        with pytest.raises(SecretStoreUnreachable, match=r"vault\.address"):
+            await (await custody.open("key-1", placed)).sign(b"m")

@@ -27,18 +27,25 @@ class TransitSigner:
     ) -> None:
         self._engine = engine
         self._name = name
-        self._version = key.version
         self.algorithm = algorithm
+        self._learn(key)
+
+    def _learn(self, key: TransitKey) -> None:
+        self._version = key.version
         self.public_id = base64.b64encode(key.public_key).decode()
-        self.public_key_pem = public_key_pem(algorithm, key.public_key) if key.public_key else ""
+        self.public_key_pem = _pem(self.algorithm, key.public_key)
 
     async def sign(self, message: bytes) -> bytes:
         """Return the MAC or the signature. Raises what a store raises, CredentialMalformed too."""
+        known = self._version
         try:
             version, signature = await self._ask(message)
+            if version > self._version:
+                # It was rotated: the public half is to be the one that this signature is of.
+                self._learn(await self._engine.describe(self._name))
         except (RequestRefused, PathMissing):
             raise _missing(self._engine, self._name, self.algorithm) from None
-        if version < self._version:
+        if version < known:
             raise SecretStoreUnreachable(
                 "Vault's transit engine signs with an older version of the key than it had; "
                 "an operator must see whether it was restored from an old copy",
@@ -77,6 +84,10 @@ async def open_transit(engine: TransitEngine, name: str, algorithm: Algorithm) -
     if not algorithm.is_hmac and len(key.public_key) != 32:
         raise answer_malformed()
     return TransitSigner(engine, name, algorithm, key)
+
+
+def _pem(algorithm: Algorithm, raw: bytes) -> str:
+    return public_key_pem(algorithm, raw) if raw else ""
 
 
 def _missing(engine: TransitEngine, name: str, algorithm: Algorithm) -> CredentialMalformed:
