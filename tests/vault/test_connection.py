@@ -1,4 +1,5 @@
 import asyncio
+import ssl
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -88,7 +89,7 @@ async def test_a_fault_of_vaults_is_unreachable_with_a_time(status: int) -> None
         (401, [], TokenRefused),
         (403, ["permission denied"], TokenRefused),
         (404, [], PathMissing),
-        (404, ["no handler for route"], SecretStoreUnreachable),
+        (404, ["no handler for route"], SecretStoreForbidden),
         (501, [], SecretStoreSealed),
         (503, ["Vault is sealed"], SecretStoreSealed),
         (503, ["Vault is not initialized"], SecretStoreSealed),
@@ -231,3 +232,22 @@ async def test_tls_needs_the_right_authority(tmp_path: Path) -> None:
                 await connection.get("sys/health", None)
     finally:
         server.stop()
+
+
+async def test_a_wanted_client_certificate_is_named(tmp_path: Path) -> None:
+    """A server that wants a certificate of ours is not taken for one that we do not trust."""
+    ca_file, certificate, private_key = write_certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, private_key)
+    tls.load_verify_locations(ca_file)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    tls.maximum_version = ssl.TLSVersion.TLSv1_2  # so that the refusal is part of the handshake
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, connected(url, ca_file=ca_file) as connection:
+        with pytest.raises(SecretStoreUnreachable, match=r"vault\.client_certificate_file"):
+            await connection.get("sys/health", None)

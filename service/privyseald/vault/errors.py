@@ -79,6 +79,13 @@ def answer_malformed() -> SecretStoreUnreachable:
 
 def translate(error: RequestException) -> SecretStoreUnreachable:
     """Return our failure for a request that got no answer."""
+    if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" not in str(error):
+        return SecretStoreUnreachable(
+            "no TLS connection to Vault comes about: what answers at vault.address may want a "
+            "client certificate, or another than ours; set vault.auth to 'tls-certificate', or "
+            "see to vault.client_certificate_file",
+            retry_after_ms=RETRY_MS,
+        )
     if isinstance(error, SSLError):
         return SecretStoreUnreachable(
             "Vault's TLS certificate is not trusted; set vault.ca_file to its authority's "
