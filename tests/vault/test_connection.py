@@ -89,7 +89,7 @@ async def test_a_fault_of_vaults_is_unreachable_with_a_time(status: int) -> None
         (401, [], TokenRefused),
         (403, ["permission denied"], TokenRefused),
         (404, [], PathMissing),
-        (404, ["no handler for route"], SecretStoreForbidden),
+        (404, ["no handler for route"], SecretStoreUnreachable),
         (501, [], SecretStoreSealed),
         (503, ["Vault is sealed"], SecretStoreSealed),
         (503, ["Vault is not initialized"], SecretStoreSealed),
