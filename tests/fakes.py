@@ -10,6 +10,7 @@ from privyseald.key import Algorithm, Key, KeyState
 from privyseald.outbound.outbound import OutboundRequest, OutboundResponse
 from privyseald.secretstore.document import KeyDocument, open_document
 from privyseald.secretstore.facts import facts_of
+from privyseald.secretstore.origin import Origin
 from privyseald.secretstore.refusals import key_creating
 from privyseald.secretstore.store import KeyPage
 from privyseald.signing.schemes import make_signer
@@ -76,6 +77,8 @@ class FakeStore:
         self.after: Callable[[str, str], Awaitable[None]] = _nothing
         self.calls: list[tuple[str, str]] = []
         self._held: dict[str, tuple[Key, KeyDocument]] = {}
+        self._own_keys: dict[str, bytes] = {}
+        self._marks: dict[str, int] = {}
 
     async def open(self, key_id: str) -> Credential:
         """Return the key ready for use."""
@@ -85,9 +88,14 @@ class FakeStore:
             if key.state is KeyState.CREATING or document.material is None:
                 raise key_creating(key_id)
             copy = SecretBytes(document.material.reveal())
-            return open_document(key, replace(document, material=copy))
+            opened = open_document(key, replace(document, material=copy))
+            return replace(opened, revision=self._revision(key_id))
 
         return await self._do("open", key_id, act)
+
+    async def revision(self, key_id: str) -> str:
+        """Return a mark that changes with the key."""
+        return await self._do("revision", key_id, lambda: self._revision(key_id))
 
     async def get(self, key_id: str) -> Key:
         """Return the public facts."""
@@ -142,6 +150,20 @@ class FakeStore:
 
         await self._do("delete", key_id, act)
 
+    async def origin(self, key_id: str) -> Origin:
+        """Return by which request the key came about."""
+        return await self._do("origin", key_id, lambda: Origin.of(*self._find(key_id)))
+
+    async def own_key(self, name: str, make: Callable[[], SecretBytes]) -> SecretBytes:
+        """Return a key of the service's own."""
+
+        def act() -> SecretBytes:
+            if name not in self._own_keys:
+                self._own_keys[name] = make().reveal()
+            return SecretBytes(self._own_keys[name])
+
+        return await self._do("own_key", name, act)
+
     async def check(self) -> None:
         """Ask `before`."""
         await self._do("check", "", lambda: None)
@@ -162,7 +184,12 @@ class FakeStore:
             raise KeyUnknown("there is no such key")
         return self._held[key_id]
 
+    def _revision(self, key_id: str) -> str:
+        key, _ = self._find(key_id)
+        return f"{key.version} {key.state} {self._marks[key_id]}"
+
     def _put(self, key_id: str, document: KeyDocument, version: int) -> Key:
+        self._marks[key_id] = len(self.calls)
         key = facts_of(document).key(key_id, document.state, version, NOW_MS, NOW_MS)
         self._held[key_id] = (key, document)
         return key

@@ -14,7 +14,7 @@ from privyseald.audit.log import AuditLog
 from privyseald.clock import Clock, SystemClock
 from privyseald.config import Config, TlsConfig
 from privyseald.config_error import ConfigInvalid
-from privyseald.errors import PrivysealError
+from privyseald.errors import PrivysealError, Unavailable
 from privyseald.idempotency import Idempotency
 from privyseald.nonces import NonceSource
 from privyseald.outbound.http import HttpOutbound
@@ -39,7 +39,7 @@ from privyseald.usecases.import_key import ImportKey
 from privyseald.usecases.keys import Keys
 from privyseald.usecases.login import Login
 from privyseald.usecases.logout import Logout
-from privyseald.usecases.open_key import OpenKey, match_venue
+from privyseald.usecases.open_key import OpenedKey, OpenKey, match_venue
 from privyseald.usecases.sign import Sign
 from privyseald.vault.approle import AppRole
 from privyseald.vault.auth import AuthMethod
@@ -131,12 +131,12 @@ class App:
             drain_delay_ms=config.server.drain_delay_ms,
             grace_ms=config.server.grace_ms,
         )
-        readiness = asyncio.create_task(self._watch_readiness())
+        readiness = asyncio.create_task(self._watch_readiness(cache))
         self._open.callback(readiness.cancel)
 
-    async def _watch_readiness(self) -> None:
-        """Ready from the first time that the store answers, until it has been away for so long
-        that no cached key may be used any more.
+    async def _watch_readiness(self, cache: KeyCache[OpenedKey]) -> None:
+        """Ready from the first time that the store answers, until it refuses this service, or
+        has been away for so long that no cached key may be used any more.
         """
         ready = False
         last_ok_ms: int | None = None
@@ -148,6 +148,8 @@ class App:
             except PrivysealError as error:
                 if ready or last_ok_ms is None:
                     _log.warning("secret store away", reason=error.reason, advice=error.message)
+                if not isinstance(error, Unavailable):
+                    last_ok_ms = None
             is_ready = last_ok_ms is not None and now_ms - last_ok_ms <= max(
                 self._config.store.hard_ttl_ms, 1
             )
@@ -155,6 +157,7 @@ class App:
                 ready = is_ready
                 await self.server.set_ready(ready=ready)
                 _log.info("ready" if ready else "not ready")
+            cache.sweep()
             await asyncio.sleep(_READINESS_PAUSE_S)
 
 

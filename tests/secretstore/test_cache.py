@@ -1,10 +1,8 @@
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
-from fakes import FakeClock, FakeStore
+from cache_desk import HARD_MS, SOFT_MS, Desk
 from privyseald.errors import (
     CredentialMalformed,
     KeyUnknown,
@@ -16,69 +14,14 @@ from privyseald.errors import (
 )
 from privyseald.key import KeyState
 from privyseald.secretstore.cache import CachePolicy, KeyCache
-from privyseald.signing.signer import Credential
 from secret_store_home import hmac_document
 
-SOFT_MS, HARD_MS = 60_000, 900_000
 AWAY = (SecretStoreSealed("sealed"), SecretStoreUnreachable("no answer"))
 VERDICTS = (
     KeyUnknown("deleted"),
     SecretStoreForbidden("forbidden"),
     CredentialMalformed("malformed"),
 )
-
-
-class Desk:
-    """A cache over a store with one key, and a hand on both."""
-
-    def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.store = FakeStore()
-        self.failure: BaseException | None = None
-        self.doubt: PrivysealError | None = None
-        self.go = asyncio.Event()
-        self.go.set()
-        self.store.before = self._before
-        self.cache = KeyCache(self.store, self._prepare, self.clock, CachePolicy(SOFT_MS, HARD_MS))
-
-    @property
-    def reads(self) -> int:
-        """How often the store was asked to open a key."""
-        return sum(method == "open" for method, _ in self.store.calls)
-
-    async def state(self, key_id: str = "desk-1") -> KeyState:
-        """Open the key through the cache, and return the state that came with it."""
-        return (await self.cache.open(key_id)).key.state
-
-    async def quiet(self) -> None:
-        """Let what goes on in the background come to its end."""
-        for _ in range(10):
-            await asyncio.sleep(0)
-
-    async def _before(self, method: str, _key_id: str) -> None:
-        if method == "open":
-            await self.go.wait()
-            if self.failure is not None:
-                raise self.failure
-
-    def _prepare(self, credential: Credential) -> Credential:
-        if self.doubt is not None:
-            raise self.doubt
-        return credential
-
-
-@pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
-    """A desk whose loop must have nothing to complain of at the end."""
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(
-        lambda _loop, context: complaints.append(context)
-    )
-    desk = Desk()
-    await desk.store.create("desk-1", hmac_document())
-    yield desk
-    await desk.quiet()
-    assert [] == complaints
 
 
 async def test_all_who_ask_at_once_share_one_read(desk: Desk) -> None:
@@ -94,10 +37,10 @@ async def test_a_fresh_key_costs_no_read(desk: Desk) -> None:
     desk.clock.advance(SOFT_MS - 1)
     await desk.state()
 
-    assert 1 == desk.reads
+    assert (1, 0) == (desk.reads, desk.looks)
 
 
-async def test_a_key_past_its_soft_life_is_read_behind_the_callers_back(desk: Desk) -> None:
+async def test_a_key_past_its_soft_life_is_checked_behind_the_callers_back(desk: Desk) -> None:
     """The caller does not wait, and the next one has what was read."""
     await desk.state()
     await desk.store.set_state("desk-1", KeyState.DISABLED)
@@ -105,10 +48,10 @@ async def test_a_key_past_its_soft_life_is_read_behind_the_callers_back(desk: De
 
     assert KeyState.ENABLED is await desk.state()
     await desk.quiet()
-    assert (KeyState.DISABLED, 2) == (await desk.state(), desk.reads)
+    assert (KeyState.DISABLED, 2, 1) == (await desk.state(), desk.reads, desk.looks)
 
 
-async def test_an_older_key_is_read_first(desk: Desk) -> None:
+async def test_an_older_key_is_checked_first(desk: Desk) -> None:
     """From twice the soft life on, nobody uses the key before the store was heard."""
     await desk.state()
     await desk.store.set_state("desk-1", KeyState.DISABLED)
@@ -141,6 +84,7 @@ async def test_the_hard_life_bounds_that(desk: Desk, away: PrivysealError) -> No
 
     assert away is caught.value
     desk.failure = None
+    desk.clock.advance(1_000)
     assert KeyState.ENABLED is await desk.state()
 
 
@@ -168,16 +112,16 @@ async def test_a_store_that_is_away_is_asked_once_a_second(desk: Desk, age_ms: i
     for _ in range(100):
         await desk.state()
         await desk.quiet()
-    assert 2 == desk.reads
+    assert 1 == desk.looks
 
     desk.clock.advance(999)
     await desk.state()
     await desk.quiet()
-    assert 2 == desk.reads
+    assert 1 == desk.looks
     desk.clock.advance(1)
     await desk.state()
     await desk.quiet()
-    assert 3 == desk.reads
+    assert (2, 1) == (desk.looks, desk.reads)
 
 
 @pytest.mark.parametrize("verdict", VERDICTS)
@@ -192,6 +136,7 @@ async def test_what_the_store_says_of_a_key_takes_effect_at_once(
     await asyncio.gather(desk.state(), return_exceptions=True)
     await desk.quiet()
     desk.failure = AWAY[1]
+    desk.clock.advance(5_000)
 
     with pytest.raises(SecretStoreUnreachable):
         await desk.state()
@@ -201,6 +146,7 @@ async def test_a_key_that_can_not_be_prepared_is_gone_too(desk: Desk) -> None:
     """A document that no longer fits its venue counts as malformed does."""
     await desk.state()
     desk.doubt = VenueUnknown("no such venue")
+    await desk.store.set_state("desk-1", KeyState.DISABLED)
     desk.clock.advance(2 * SOFT_MS)
     with pytest.raises(VenueUnknown):
         await desk.state()
@@ -306,14 +252,14 @@ async def test_a_caller_who_goes_away_does_not_end_the_read(desk: Desk) -> None:
     assert (True, 1) == (callers[0].cancelled(), desk.reads)
 
 
-async def test_a_key_that_is_not_there_takes_no_room(desk: Desk) -> None:
-    """Asking for made-up names fills nothing."""
+async def test_a_key_that_is_not_there_is_no_entry(desk: Desk) -> None:
+    """Asking for made-up names pushes no key out."""
     for index in range(100):
         with pytest.raises(KeyUnknown):
             await desk.state(f"made-up-{index}")
     await desk.quiet()
 
-    assert (0, 0) == (len(desk.cache._entries), len(desk.cache._reads))
+    assert (0, 0) == (len(desk.cache._entries), len(desk.cache._checks))
 
 
 async def test_keys_that_nobody_may_use_any_more_leave_the_memory(desk: Desk) -> None:
@@ -329,14 +275,37 @@ async def test_keys_that_nobody_may_use_any_more_leave_the_memory(desk: Desk) ->
     assert ["key-0", "desk-1"] == list(desk.cache._entries)
 
 
-async def test_a_life_of_nothing_reads_each_time(desk: Desk) -> None:
-    """With both lives 0, nothing is kept in use, and an outage is told at once."""
+async def test_a_life_of_nothing_asks_each_time(desk: Desk) -> None:
+    """With both lives 0, no key is used unasked, and an outage is told at once."""
     cache = KeyCache(desk.store, lambda each: each, desk.clock, CachePolicy(0, 0))
     await cache.open("desk-1")
     desk.clock.advance(1)
     await cache.open("desk-1")
-    assert 2 == desk.reads
+    assert (1, 1) == (desk.reads, desk.looks)
     desk.failure = AWAY[0]
 
     with pytest.raises(SecretStoreSealed):
         await cache.open("desk-1")
+
+
+async def test_a_read_that_outlasts_the_hard_life_is_not_kept(desk: Desk) -> None:
+    """What was asked so long ago serves those who waited, and nobody after them."""
+    desk.go.clear()
+    caller = asyncio.ensure_future(desk.state())
+    await desk.quiet()
+    desk.clock.advance(HARD_MS + 1)
+    desk.go.set()
+
+    assert KeyState.ENABLED is await caller
+    await desk.state()
+    assert 2 == desk.reads
+
+
+async def test_a_read_that_ends_by_cancellation_is_tried_again(desk: Desk) -> None:
+    """A read that is cancelled from within leaves nothing behind."""
+    desk.failure = asyncio.CancelledError()
+    with pytest.raises(asyncio.CancelledError):
+        await desk.state()
+    desk.failure = None
+
+    assert KeyState.ENABLED is await desk.state()

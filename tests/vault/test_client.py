@@ -127,7 +127,7 @@ async def test_check_asks_for_a_kv_mount_of_version_2(
 async def test_a_mount_that_is_not_there_is_no_missing_key(bao: BaoServer, tmp_path: Path) -> None:
     """A 404 for want of a secrets engine is a fault of the set-up, not an unknown key."""
     async with client_of(bao.url, bao.root_token, tmp_path) as client:
-        with pytest.raises(SecretStoreUnreachable, match=r"store\.url"):
+        with pytest.raises(SecretStoreForbidden, match=r"store\.url"):
             await client.read("nothing-here", "a")
 
 

@@ -10,7 +10,7 @@ import pytest
 from answering_server import Reply, answering
 from bao import BaoServer
 from privyseald.config_error import ConfigInvalid
-from privyseald.errors import SecretStoreSealed, SecretStoreUnreachable
+from privyseald.errors import SecretStoreForbidden, SecretStoreSealed, SecretStoreUnreachable
 from privyseald.signing.secret import SecretBytes
 from privyseald.vault.connection import VaultAddress, VaultConnection
 from privyseald.vault.errors import PathMissing, RequestRefused, TokenRefused, VersionMismatch
@@ -89,7 +89,7 @@ async def test_a_fault_of_vaults_is_unreachable_with_a_time(status: int) -> None
         (401, [], TokenRefused),
         (403, ["permission denied"], TokenRefused),
         (404, [], PathMissing),
-        (404, ["no handler for route"], SecretStoreUnreachable),
+        (404, ["no handler for route"], SecretStoreForbidden),
         (501, [], SecretStoreSealed),
         (503, ["Vault is sealed"], SecretStoreSealed),
         (503, ["Vault is not initialized"], SecretStoreSealed),

@@ -11,37 +11,45 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from privyseald.clock import Clock
-from privyseald.errors import PrivysealError, Unavailable
+from privyseald.errors import PrivysealError, SecretStoreForbidden, Unavailable
 from privyseald.secretstore.store import SecretStore
+from privyseald.secretstore.verdicts import Verdicts
 from privyseald.signing.signer import Credential
 
 _T = TypeVar("_T")
 # While the store is away, how long it is left alone: no request waits for it meanwhile.
 _PAUSE_MS = 1_000
+# How long a caller waits for the store when there is a key that may serve.
+_PATIENCE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """Life spans. Younger than soft: used. Up to twice soft: used, and read again meanwhile.
+    """Life spans. Younger than soft: used. Up to twice soft: used, and checked meanwhile.
 
-    Older: read first; used up to hard if the store is away, which is asked once a second.
+    Older: checked first; used up to hard if the store is away, which is asked once a second.
+    Of more than `most` keys those that were checked longest ago are read anew when used.
     """
 
     soft_ms: int = 60_000
     hard_ms: int = 900_000
+    most: int = 50_000
 
 
 @dataclass(slots=True)
 class _Entry(Generic[_T]):
     opened: _T
-    read_ms: int
+    revision: str
+    checked_ms: int
     pause_until_ms: int = 0
+    is_store_away: bool = False
 
 
 class KeyCache(Generic[_T]):
     """Reads each key once for all who want it at the same time, and only when it is wanted.
 
-    `prepare` turns a credential into what callers use, and may refuse it.
+    Later it compares the store's revision, which tells no secret, and reads the key again only
+    when that has changed. `prepare` turns a credential into what callers use, and may refuse it.
     """
 
     def __init__(
@@ -55,79 +63,104 @@ class KeyCache(Generic[_T]):
         self._prepare = prepare
         self._clock = clock
         self._policy = policy
-        # The one that was read longest ago first.
+        # The one that was checked longest ago first.
         self._entries: OrderedDict[str, _Entry[_T]] = OrderedDict()
-        self._reads: dict[str, asyncio.Task[_T]] = {}
+        self._checks: dict[str, asyncio.Task[_T]] = {}
+        self._verdicts = Verdicts(clock)
 
     async def open(self, key_id: str) -> _T:
         """Return the opened key. Raises what the store raises."""
         entry = self._entries.get(key_id)
-        if entry is None:
-            return await self._read(key_id)
-        soft_ms, hard_ms = self._policy.soft_ms, self._policy.hard_ms
         now_ms = self._clock.monotonic_ms()
-        age_ms = now_ms - entry.read_ms
-        if age_ms < soft_ms or (age_ms < hard_ms and now_ms < entry.pause_until_ms):
+        if entry is None or not self._may_serve(key_id, entry):
+            self._verdicts.check(key_id)
+            return await asyncio.shield(self._start_check(key_id))
+        age_ms = now_ms - entry.checked_ms
+        if age_ms < self._policy.soft_ms or now_ms < entry.pause_until_ms:
             return entry.opened
-        if age_ms < min(2 * soft_ms, hard_ms):
-            self._start_read(key_id)
+        check = self._start_check(key_id)
+        if age_ms < 2 * self._policy.soft_ms or entry.is_store_away:
             return entry.opened
         try:
-            return await self._read(key_id)
-        except Unavailable:
-            age_ms = self._clock.monotonic_ms() - entry.read_ms
-            if age_ms < hard_ms and self._entries.get(key_id) is entry:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await asyncio.shield(check)
+        except (Unavailable, TimeoutError):
+            entry.is_store_away = True
+            if self._may_serve(key_id, entry):
                 return entry.opened
-            raise
+        return await asyncio.shield(check)
 
     def forget(self, key_id: str) -> None:
-        """Drop the key, because it has just been changed here. A read under way is not kept."""
+        """Drop the key, because it has just been changed here. A check under way is not kept."""
         self._entries.pop(key_id, None)
-        self._reads.pop(key_id, None)
+        self._checks.pop(key_id, None)
+        self._verdicts.forget(key_id)
 
-    async def _read(self, key_id: str) -> _T:
-        return await asyncio.shield(self._start_read(key_id))
-
-    def _start_read(self, key_id: str) -> "asyncio.Task[_T]":
-        task = self._reads.get(key_id)
-        if task is None:
-            task = asyncio.ensure_future(self._fetch(key_id))
-            self._reads[key_id] = task
-            task.add_done_callback(lambda done: self._finish(key_id, done))
-        return task
-
-    async def _fetch(self, key_id: str) -> _T:
-        started_ms = self._clock.monotonic_ms()
-        this = asyncio.current_task()
-        try:
-            opened = self._prepare(await self._store.open(key_id))
-        except Unavailable:
-            entry = self._entries.get(key_id)
-            if entry is not None:
-                entry.pause_until_ms = self._clock.monotonic_ms() + _PAUSE_MS
-            raise
-        except PrivysealError:
-            if self._reads.get(key_id) is this:
-                self._entries.pop(key_id, None)
-            raise
-        if self._reads.get(key_id) is this:
-            self._enter(key_id, _Entry(opened, started_ms))
-        return opened
-
-    def _enter(self, key_id: str, entry: _Entry[_T]) -> None:
-        """Keep an entry, and let those go that nobody may use any more."""
-        self._entries[key_id] = entry
-        self._entries.move_to_end(key_id)
+    def sweep(self) -> None:
+        """Let those go that nobody may use any more, and what is too many."""
         gone_ms = self._clock.monotonic_ms() - self._policy.hard_ms
         while self._entries:
             oldest_id, oldest = next(iter(self._entries.items()))
-            if oldest.read_ms >= gone_ms:
+            if oldest.checked_ms >= gone_ms and len(self._entries) <= self._policy.most:
                 return
             del self._entries[oldest_id]
 
+    def _may_serve(self, key_id: str, entry: _Entry[_T]) -> bool:
+        """Whether a key may be used without the store: not past its hard life, nor dropped."""
+        age_ms = self._clock.monotonic_ms() - entry.checked_ms
+        return age_ms < self._policy.hard_ms and self._entries.get(key_id) is entry
+
+    def _start_check(self, key_id: str) -> "asyncio.Task[_T]":
+        task = self._checks.get(key_id)
+        if task is None:
+            task = asyncio.ensure_future(self._check(key_id))
+            self._checks[key_id] = task
+            task.add_done_callback(lambda done: self._finish(key_id, done))
+        return task
+
+    async def _check(self, key_id: str) -> _T:
+        """Return the key as the store has it now, and keep that, or what the store says of it.
+
+        What began before a `forget` says nothing of the key that stands there after it.
+        """
+        this = asyncio.current_task()
+        entry = self._entries.get(key_id)
+        started_ms = self._clock.monotonic_ms()
+        try:
+            if entry is None or await self._has_changed(key_id, entry):
+                credential = await self._store.open(key_id)
+                entry = _Entry(self._prepare(credential), credential.revision, started_ms)
+        except PrivysealError as error:
+            if self._checks.get(key_id) is this:
+                self._verdicts.keep(key_id, error)
+                self._hear(key_id, error)
+            raise
+        if self._checks.get(key_id) is this:
+            entry.checked_ms, entry.pause_until_ms, entry.is_store_away = started_ms, 0, False
+            self._entries[key_id] = entry
+            self._entries.move_to_end(key_id)
+            self._verdicts.forget(key_id)
+            self.sweep()
+        return entry.opened
+
+    async def _has_changed(self, key_id: str, entry: _Entry[_T]) -> bool:
+        try:
+            return entry.revision != await self._store.revision(key_id)
+        except SecretStoreForbidden:
+            # Where only the document may be read, that decides.
+            return True
+
+    def _hear(self, key_id: str, error: PrivysealError) -> None:
+        """Drop the key, unless the store is only away."""
+        if not isinstance(error, Unavailable):
+            self._entries.pop(key_id, None)
+        elif (entry := self._entries.get(key_id)) is not None:
+            entry.pause_until_ms = self._clock.monotonic_ms() + _PAUSE_MS
+            entry.is_store_away = True
+
     def _finish(self, key_id: str, done: "asyncio.Task[_T]") -> None:
-        if self._reads.get(key_id) is done:
-            del self._reads[key_id]
+        if self._checks.get(key_id) is done:
+            del self._checks[key_id]
         if not done.cancelled():
-            # Marks the exception as seen when the read was a background one.
+            # Marks the exception as seen when the check was a background one.
             done.exception()

@@ -5,6 +5,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from privyseald.config_error import ConfigInvalid
 from privyseald.errors import SecretStoreUnreachable
 from privyseald.key import Key, KeyState
 from privyseald.secretstore.document import KeyDocument, open_document
+from privyseald.secretstore.origin import Origin
 from privyseald.secretstore.record_file import Record, RecordFile
 from privyseald.secretstore.refusals import key_creating, key_exists, key_unknown
 from privyseald.secretstore.sealed_record import RecordSeal
@@ -24,6 +26,7 @@ from privyseald.secretstore.store_key import (
     key_from_file,
     key_from_passphrase,
 )
+from privyseald.signing.secret import SecretBytes
 from privyseald.signing.signer import Credential
 
 _T = TypeVar("_T")
@@ -72,6 +75,10 @@ class EmbeddedStore:
         """Return the key ready for use."""
         return await self._run(lambda: self._open(key_id))
 
+    async def revision(self, key_id: str) -> str:
+        """Return the mark of the record as it was sealed last."""
+        return await self._run(lambda: self._revision(key_id))
+
     async def get(self, key_id: str) -> Key:
         """Return the public facts; the secret stays sealed."""
         return await self._run(lambda: self._seal.key(self._find(key_id)))
@@ -98,6 +105,14 @@ class EmbeddedStore:
         """Erase the key."""
         if not await self._run(lambda: self._file.remove(key_id)):
             raise key_unknown(key_id)
+
+    async def origin(self, key_id: str) -> Origin:
+        """Return by which request the key came about."""
+        return await self._run(lambda: self._origin(key_id))
+
+    async def own_key(self, name: str, make: Callable[[], SecretBytes]) -> SecretBytes:
+        """Return a key of the service's own; it is a sealed setting of the file."""
+        return await self._run(lambda: self._own_key(f"own-key/{name}", make))
 
     async def check(self) -> None:
         """Read the file."""
@@ -128,7 +143,12 @@ class EmbeddedStore:
         document = self._seal.document(row)
         if key.state is KeyState.CREATING:
             raise key_creating(key_id)
-        return open_document(key, document)
+        return replace(open_document(key, document), revision=self._seal.revision(row))
+
+    def _revision(self, key_id: str) -> str:
+        row = self._find(key_id)
+        self._seal.key(row)  # a record that someone edited is refused here as in `open`
+        return self._seal.revision(row)
 
     def _create(self, key_id: str, document: KeyDocument) -> Key:
         now = self._now_ms()
@@ -158,6 +178,18 @@ class EmbeddedStore:
         self._file.replace(row)
         return self._seal.key(row)
 
+    def _origin(self, key_id: str) -> Origin:
+        row = self._find(key_id)
+        return Origin.of(self._seal.key(row), self._seal.document(row))
+
+    def _own_key(self, setting: str, make: Callable[[], SecretBytes]) -> SecretBytes:
+        sealed = self._file.setting(setting)
+        if sealed is not None:
+            return self._seal.open_setting(setting, sealed)
+        made = make()
+        self._file.put_settings({setting: self._seal.seal_setting(setting, made)})
+        return made
+
     def _find(self, key_id: str) -> Record:
         row = self._file.find(key_id)
         if row is None:
@@ -180,7 +212,7 @@ def _store_key(
         key, setting = _derive(kdf, key_file, passphrase_file)
         sealed = file.setting("check")
         if sealed is None:
-            file.put_settings(kdf=setting, check=key.seal(_CHECK, setting))
+            file.put_settings({"kdf": setting, "check": key.seal(_CHECK, setting)})
         else:
             key.unseal(sealed, setting)
     except SealBroken as error:

@@ -9,6 +9,9 @@ from privyseald.secretstore.document import KeyDocument, read_record
 from privyseald.secretstore.facts import KeyFacts, facts_of
 from privyseald.secretstore.record_file import Record
 from privyseald.secretstore.store_key import SealBroken, StoreKey
+from privyseald.signing.secret import SecretBytes
+
+_MARK_BYTES = 28  # at least the nonce, which is random
 
 
 class RecordSeal:
@@ -40,9 +43,24 @@ class RecordSeal:
             row.key_id, KeyState(row.state), row.version, row.create_time_ms, row.update_time_ms
         )
 
+    def revision(self, row: Record) -> str:
+        """Return what differs after each sealing: the tag, and the start of the sealed bytes."""
+        return row.tag.hex() + row.sealed[:_MARK_BYTES].hex()
+
     def document(self, row: Record) -> KeyDocument:
         """Return the document of a row. Raises CredentialMalformed."""
         return read_record(json.loads(self._plain(row)))
+
+    def seal_setting(self, name: str, material: SecretBytes) -> bytes:
+        """Return a key of the service's own, sealed under its name."""
+        return self._key.seal(material.reveal(), name.encode())
+
+    def open_setting(self, name: str, sealed: bytes) -> SecretBytes:
+        """Return what `seal_setting` was given. Raises CredentialMalformed."""
+        try:
+            return SecretBytes(self._key.unseal(sealed, name.encode()))
+        except SealBroken as error:
+            raise _edited(name) from error
 
     def _plain(self, row: Record) -> bytes:
         try:

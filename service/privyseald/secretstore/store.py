@@ -1,10 +1,13 @@
 """The port of a place where keys live."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from privyseald.key import Key, KeyState
 from privyseald.secretstore.document import KeyDocument
+from privyseald.secretstore.origin import Origin
+from privyseald.signing.secret import SecretBytes
 from privyseald.signing.signer import Credential
 
 
@@ -29,6 +32,11 @@ class SecretStore(Protocol):
         A disabled key is opened too: `credential.key.state` says so, and the caller refuses.
         """
 
+    async def revision(self, key_id: str) -> str:
+        """Return what `credential.revision` would be if the key were opened now, reading no
+        secret. Raises KeyUnknown, and SecretStoreForbidden also where `open` may be allowed.
+        """
+
     async def get(self, key_id: str) -> Key:
         """Return the public facts, reading no secret where the store can. Raises KeyUnknown."""
 
@@ -48,6 +56,14 @@ class SecretStore(Protocol):
 
     async def delete(self, key_id: str) -> None:
         """Remove the key and all its versions for good. Raises KeyUnknown."""
+
+    async def origin(self, key_id: str) -> Origin:
+        """Return by which request the key, or reservation, came about. Raises KeyUnknown."""
+
+    async def own_key(self, name: str, make: Callable[[], SecretBytes]) -> SecretBytes:
+        """Return a key of the service's own, which no key id reaches; what `make` returns if
+        there is none yet: of several that ask first, all get the same.
+        """
 
     async def check(self) -> None:
         """Return when the store could open a key now; raise what stands in the way."""

@@ -1,7 +1,9 @@
 """Keys in HashiCorp Vault or OpenBao: one KV v2 document a key."""
 
 import asyncio
+import hashlib
 import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -11,10 +13,14 @@ from privyseald.errors import CredentialMalformed, FieldInvalid
 from privyseald.key import Key, KeyState, check_key_id
 from privyseald.secretstore.custom_metadata import read_note
 from privyseald.secretstore.document import KeyDocument, open_document, read_record
+from privyseald.secretstore.facts import facts_of
+from privyseald.secretstore.origin import Origin
 from privyseald.secretstore.refusals import key_creating, key_unknown
 from privyseald.secretstore.store import KeyPage
 from privyseald.secretstore.transit_custody import TransitCustody
+from privyseald.secretstore.vault_own_key import own_key
 from privyseald.secretstore.vault_writer import KeyWriter, state_of
+from privyseald.signing.secret import SecretBytes
 from privyseald.signing.signer import Credential
 from privyseald.vault.answers import SecretMetadata
 from privyseald.vault.client import VaultClient
@@ -86,7 +92,18 @@ class VaultStore:
             public_id=known_id or credential.signer.public_id,
             public_key_pem=credential.signer.public_key_pem,
         )
-        return replace(credential, key=key)
+        revision = _revision(found.version, found.create_time_ms, found.custom_metadata)
+        return replace(credential, key=key, revision=revision)
+
+    async def revision(self, key_id: str) -> str:
+        """Read the metadata, and ask whether the document may still be read."""
+        path = self._path(key_id)
+        metadata, _ = await asyncio.gather(
+            self._metadata(key_id), self._client.check_may_read(self._mount, path)
+        )
+        if metadata is None:
+            raise key_unknown(key_id)
+        return _revision(metadata.version, metadata.version_time_ms, metadata.custom_metadata)
 
     async def get(self, key_id: str) -> Key:
         """Return what the metadata tells; a key written by hand tells little."""
@@ -147,6 +164,26 @@ class VaultStore:
             await self._custody.remove(key_id, read_record(found.data))
         await self._client.delete(self._mount, path)
 
+    async def origin(self, key_id: str) -> Origin:
+        """Return by which request the key came about; that reads the document."""
+        try:
+            found = await self._client.read(self._mount, self._path(key_id))
+        except PathMissing:
+            raise key_unknown(key_id) from None
+        document, note = read_record(found.data), read_note(found.custom_metadata)
+        key = facts_of(replace(document, material=None)).key(
+            key_id,
+            state_of(note, document),
+            found.version,
+            note.create_time_ms or found.create_time_ms,
+            found.create_time_ms,
+        )
+        return Origin.of(key, document)
+
+    async def own_key(self, name: str, make: Callable[[], SecretBytes]) -> SecretBytes:
+        """Return a key of the service's own, at `{mount}/data/{prefix}/_privyseal-{name}`."""
+        return await own_key(self._client, self._mount, self._prefix, name, make)
+
     async def check(self) -> None:
         """Return when Vault is unsealed, takes our token, and the mount is KV v2."""
         await self._client.check(self._mount)
@@ -174,6 +211,12 @@ def _is_key_id(name: str) -> bool:
     except FieldInvalid:
         return False
     return True
+
+
+def _revision(version: int, time_ms: int, custom_metadata: Mapping[str, str]) -> str:
+    """Return a mark: a key that is deleted and made anew has version 1 again, at another time."""
+    note = hashlib.sha256(repr(sorted(custom_metadata.items())).encode()).hexdigest()
+    return f"{version}.{time_ms}.{note}"
 
 
 def _key(key_id: str, metadata: SecretMetadata) -> Key:

@@ -36,8 +36,12 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A key opened for use: its facts, its public fields (`api_key`, `user_id`…), its signer."""
+    """A key opened for use: its facts, its public fields (`api_key`, `user_id`…), its signer.
+
+    `revision` is the store's own mark: as long as it stands, opening the key gives the same.
+    """
 
     key: Key
     fields: Mapping[str, str]
     signer: Signer = field(repr=False)
+    revision: str = ""

@@ -81,6 +81,16 @@ def read_metadata(answer: Mapping[str, object]) -> SecretMetadata:
     raise answer_malformed()
 
 
+def read_may_read(answer: Mapping[str, object], path: str) -> bool:
+    """Return whether the capabilities on a path have `read` among them."""
+    match answer:
+        case {"data": dict(data)}:
+            match data.get(path):
+                case list(capabilities):
+                    return "read" in capabilities or "root" in capabilities
+    raise answer_malformed()
+
+
 def read_written(answer: Mapping[str, object]) -> tuple[int, int]:
     """Return the version and the time of a data write."""
     match answer:

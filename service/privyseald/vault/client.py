@@ -11,6 +11,7 @@ from privyseald.vault.answers import (
     SecretMetadata,
     SecretVersion,
     read_is_kv2,
+    read_may_read,
     read_metadata,
     read_names,
     read_version,
@@ -19,7 +20,7 @@ from privyseald.vault.answers import (
 from privyseald.vault.auth import AuthMethod
 from privyseald.vault.backoff import RenewalTimes
 from privyseald.vault.connection import VaultAddress, VaultConnection
-from privyseald.vault.errors import PathMissing, RequestRefused, answer_malformed
+from privyseald.vault.errors import PathMissing, RequestRefused, answer_malformed, denied
 from privyseald.vault.renewal import TokenRenewal
 from privyseald.vault.session import VaultSession
 from privyseald.vault.transit import TransitEngine
@@ -67,6 +68,17 @@ class VaultClient:
                 "read", _pattern(full), lambda token: self._connection.get(full, token)
             )
         )
+
+    async def check_may_read(self, mount: str, path: str) -> None:
+        """Return when our token may read a secret, without reading it."""
+        full = f"{mount}/data/{path}"
+        where = "sys/capabilities-self"
+        body = {"paths": [full]}
+        answer = await self._as_us(
+            "update", where, lambda token: self._connection.compute(where, token, body)
+        )
+        if not read_may_read(answer, full):
+            raise denied("read", _pattern(full))
 
     async def list(self, mount: str, folder: str) -> list[str]:
         """Return the names in a folder, none when there is no such folder."""

@@ -2,7 +2,12 @@
 
 from requests.exceptions import RequestException, SSLError, Timeout
 
-from privyseald.errors import PrivysealError, SecretStoreSealed, SecretStoreUnreachable
+from privyseald.errors import (
+    PrivysealError,
+    SecretStoreForbidden,
+    SecretStoreSealed,
+    SecretStoreUnreachable,
+)
 
 RETRY_MS = 1_000
 _BUSY_RETRY_MS = 5_000
@@ -45,11 +50,11 @@ def refusal(status: int, text: str) -> Failure:
 
 def _fault(status: int, text: str) -> PrivysealError:
     if status == 404:
-        return SecretStoreUnreachable(
-            "Vault has no secrets engine at the path that was asked for; enable KV version 2 at "
-            "the mount of store.url, and transit at that of store.transit_mount if it is in use, "
-            "or correct these settings",
-            retry_after_ms=_BUSY_RETRY_MS,
+        # A verdict, no outage: disabling the mount takes every key away.
+        return SecretStoreForbidden(
+            "Vault has no engine at the path that was asked for; enable KV version 2 at the "
+            "mount of store.url, transit at that of store.transit_mount and the login at that "
+            "of vault.auth_mount where they are in use, or correct these settings",
         )
     if status == 429:
         return SecretStoreUnreachable(
@@ -65,6 +70,14 @@ def _fault(status: int, text: str) -> PrivysealError:
     return SecretStoreUnreachable(
         "Vault answers with a fault of its own; an operator must look at Vault's log",
         retry_after_ms=RETRY_MS,
+    )
+
+
+def denied(capability: str, pattern: str) -> SecretStoreForbidden:
+    """Return the failure for what our token's policy does not allow."""
+    return SecretStoreForbidden(
+        f"Vault's policy denies this service '{capability}' on '{pattern}'; "
+        "an operator must grant it",
     )
 
 

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from privyseald.errors import SecretStoreForbidden, SecretStoreUnreachable
+from privyseald.errors import SecretStoreUnreachable
 from privyseald.signing.secret import SecretBytes
 from privyseald.vault.connection import VaultConnection
-from privyseald.vault.errors import RETRY_MS, TokenRefused, VaultRefusal
+from privyseald.vault.errors import RETRY_MS, TokenRefused, VaultRefusal, denied
 from privyseald.vault.renewal import TokenRenewal
 
 _T = TypeVar("_T")
@@ -44,10 +44,7 @@ class VaultSession:
                 )
             with suppress(TokenRefused):
                 return await request(replaced.text)
-        raise SecretStoreForbidden(
-            f"Vault's policy denies this service '{capability}' on '{pattern}'; "
-            "an operator must grant it",
-        )
+        raise denied(capability, pattern)
 
     async def close(self) -> None:
         """Revoke the token if it is ours, and drop the connections."""
