@@ -189,4 +189,4 @@ def test_the_effective_settings_hold_no_secret(tmp_path: Path) -> None:
 def test_a_configuration_does_not_change(tmp_path: Path) -> None:
     """Settings are read once."""
     with pytest.raises(ValueError, match="frozen"):
-        load(tmp_path).server.listen = "0.0.0.0:1"  # type: ignore[misc]  # that is the point
+        load(tmp_path).server.listen = "0.0.0.0:1"

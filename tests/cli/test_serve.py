@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from click.testing import Result
+from typer.testing import Result
 
 from cli.program import Site, prepare, privyseal, running
 
