@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -59,6 +60,7 @@ async def _unseen() -> AsyncIterator[None]:
     )
     yield
     await asyncio.sleep(0)
+    gc.collect()
     assert [] == complaints
 
 
@@ -234,9 +236,13 @@ async def test_work_that_fails_without_its_caller_ends_quietly(
     caller = asyncio.ensure_future(idempotency.once("sign", ID, b"f", work))
     await asyncio.sleep(0)
     caller.cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
     work.go.set()
-    await idempotency.settle()
+    for _ in range(5):
+        await asyncio.sleep(0)
     work.failure = None
+    gc.collect()
 
     assert 2 == await idempotency.once("sign", ID, b"f", work)
 

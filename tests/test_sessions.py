@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -73,6 +75,7 @@ async def _unseen() -> AsyncIterator[None]:
     loop.set_exception_handler(lambda _loop, context: complaints.append(context))
     yield
     await asyncio.sleep(0)
+    gc.collect()
     assert [] == complaints
 
 
@@ -379,23 +382,55 @@ async def test_a_caller_who_goes_away_does_not_end_the_login(
     assert 1 == venue.calls
 
 
-@pytest.mark.parametrize("refusal", [None, VenueRefused("no"), KeyError("unforeseen")])
+@pytest.mark.parametrize("kind", [None, VenueRefused, KeyError])
 async def test_a_login_that_all_callers_left_ends_quietly(
-    sessions: Sessions, venue: VenueDesk, refusal: Exception | None
+    sessions: Sessions, venue: VenueDesk, kind: type[Exception] | None
 ) -> None:
     """With nobody left, the session is kept, a refusal still begins its wait, nothing is lost."""
     venue.open.clear()
-    venue.refusal = refusal
+    venue.refusal = None if kind is None else kind("no")
     caller = asyncio.ensure_future(login(sessions, venue.log_in))
     await asyncio.sleep(0)
     caller.cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
     venue.open.set()
     for _ in range(5):
         await asyncio.sleep(0)
+    venue.refusal = None
 
-    if refusal is None:
+    if kind is None:
         assert sessions.current(KEY) is not None
-    elif isinstance(refusal, VenueRefused):
+    elif kind is VenueRefused:
         with pytest.raises(LoginBackingOff):
             await login(sessions, venue.log_in)
     assert 1 == venue.calls
+
+
+async def test_a_refusal_keeps_nothing_of_the_login_alive(
+    sessions: Sessions, venue: VenueDesk
+) -> None:
+    """For as long as a refusal counts, what was sent is not held in memory by its exception."""
+    refusal = VenueRefused("no")
+    venue.refusal = refusal
+    with pytest.raises(VenueRefused):
+        await login(sessions, venue.log_in)
+    venue.refusal = None
+    alive = weakref.ref(refusal)
+    del refusal
+    await asyncio.sleep(0)
+    gc.collect()
+
+    assert alive() is None
+
+
+async def test_a_login_that_ends_by_cancellation_is_no_session(
+    sessions: Sessions, venue: VenueDesk
+) -> None:
+    """A shared login that is cancelled from within leaves nothing behind; the next one works."""
+    venue.refusal = asyncio.CancelledError()
+    with pytest.raises(asyncio.CancelledError):
+        await login(sessions, venue.log_in)
+    venue.refusal = None
+
+    assert "token-2" == await login(sessions, venue.log_in)

@@ -1,7 +1,7 @@
 """Venue sessions: one login for all who ask at once, and none that could lock an account."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from privyseald.clock import Clock
@@ -34,7 +34,11 @@ class _LogIn:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    error: VenueRefused
+    """What the venue said; not the exception, whose frames hold what was sent."""
+
+    kind: type[VenueRefused]
+    message: str
+    metadata: Mapping[str, str]
     backoff_ms: int
     until_ms: int
 
@@ -117,7 +121,9 @@ class Sessions:
         # What the venue itself asks for may be longer.
         error.retry_after_ms = max(backoff_ms, error.retry_after_ms or 0)
         until_ms = self._clock.monotonic_ms() + error.retry_after_ms
-        self._refusals[_account(key)] = _Refusal(error, backoff_ms, until_ms)
+        self._refusals[_account(key)] = _Refusal(
+            type(error), error.message, error.metadata, backoff_ms, until_ms
+        )
 
     def _check_backoff(self, key: Key) -> None:
         refusal = self._refusals.get(_account(key))
@@ -126,14 +132,14 @@ class Sessions:
         left_ms = refusal.until_ms - self._clock.monotonic_ms()
         if left_ms <= 0:
             return
-        if isinstance(refusal.error, VenueAccountLocked):
+        if issubclass(refusal.kind, VenueAccountLocked):
             raise VenueAccountLocked(
-                refusal.error.message, metadata=refusal.error.metadata, retry_after_ms=left_ms
+                refusal.message, metadata=refusal.metadata, retry_after_ms=left_ms
             )
         raise LoginBackingOff(
             f"the venue refused the last login of {key.name}; asking again could lock the "
-            f"account, so wait {-(-left_ms // 1_000)} s. It said: {refusal.error.message}",
-            metadata={"key": key.name, "refusal": refusal.error.reason},
+            f"account, so wait {-(-left_ms // 1_000)} s. It said: {refusal.message}",
+            metadata={"key": key.name, "refusal": refusal.kind.reason},
             retry_after_ms=left_ms,
         )
 

@@ -7,6 +7,7 @@ moment. Its clock may stand an hour early or late.
 import asyncio
 import os
 import random
+import select
 import signal
 import sys
 import time
@@ -35,7 +36,7 @@ def _say(name: str, value: int | None) -> None:
     os.write(1, f"{name} {value}\n".encode())
 
 
-async def _live(path: Path, offset_ms: int) -> None:
+async def _live(path: Path, offset_ms: int, begin: int) -> None:
     state = EmbeddedState(HighWaterFile.open_path(path, compact_after=4))
     clock = FakeClock(SystemClock().time_us())
     clock.step(offset_ms)
@@ -52,6 +53,8 @@ async def _live(path: Path, offset_ms: int) -> None:
             _say(name, await state.advance(name, 0, HIGHEST, 3))
             await asyncio.sleep(0)
 
+    await nonces.reserve(_KEYS[0], _POLICIES[0])
+    os.write(begin, b"!")
     await asyncio.gather(
         *(reserve(key, policy) for key in _KEYS for policy in _POLICIES),
         *(advance(name) for name in ("small-1", "small-1", "small-2")),
@@ -63,10 +66,16 @@ def main() -> None:
     path, lives, chance = Path(sys.argv[1]), int(sys.argv[2]), random.Random(sys.argv[3])  # noqa: S311  # a repeatable one
     for life in range(lives):
         offset_ms = chance.choice((0, -3_600_000, 3_600_000))
+        begun, begin = os.pipe()
         child = os.fork()
         if child == 0:
-            asyncio.run(_live(path, offset_ms))
-        time.sleep(chance.uniform(0.0, 0.12))
+            asyncio.run(_live(path, offset_ms, begin))
+        if life % 4:
+            # The others may be killed before they hand out anything.
+            select.select([begun], [], [], 10)
+        time.sleep(chance.uniform(0.0, 0.1))
+        os.close(begun)
+        os.close(begin)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         _say(f"\nlife/{life}", offset_ms)
