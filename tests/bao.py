@@ -31,28 +31,25 @@ class BaoServer:
         *,
         tls: tuple[Path, Path] | None = None,
         ca_file: Path | None = None,
+        settings: str = "",
+        port: int = 0,
     ) -> None:
         self._folder = folder
         self._tls = tls
         self._ca_file = ca_file
-        self._port = _free_port()
+        self._settings = settings
+        self._port = port or free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._port}"
         self.root_token = ""
+        self._was_restarted = False
         (folder / "raft").mkdir(parents=True)
         (folder / "unseal.key").write_bytes(secrets.token_bytes(32))
         (folder / "bao.hcl").write_text(self._config())
 
     def start(self) -> None:
         """Start the process; the first time also initialise and mount."""
-        with (self._folder / "bao.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [BINARY, "server", f"-config={self._folder / 'bao.hcl'}"],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                env={"HOME": str(self._folder), "PATH": os.environ["PATH"]},
-            )
+        self.launch()
         if self.root_token:
             self._await_health(200)
             return
@@ -66,6 +63,17 @@ class BaoServer:
         sys.enable_auth_method("approle")
         self._await_kv()
 
+    def launch(self) -> None:
+        """Start the process, and wait for nothing."""
+        with (self._folder / "bao.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [BINARY, "server", f"-config={self._folder / 'bao.hcl'}"],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={"HOME": str(self._folder), "PATH": os.environ["PATH"]},
+            )
+
     def stop(self) -> None:
         """End the process."""
         if self._process is not None:
@@ -77,9 +85,14 @@ class BaoServer:
         """End the process and start it again; it unseals itself."""
         self.stop()
         self.start()
+        self._was_restarted = True
 
     def seal(self) -> None:
         """Seal the server; it keeps running and answers 503."""
+        if not self._was_restarted:
+            # A process that was started before it was initialised tries for some seconds more
+            # to unseal itself, and would undo this.
+            self.restart()
         self.root().adapter.put("/v1/sys/seal")
         self._await_health(503)
 
@@ -140,6 +153,8 @@ class BaoServer:
         """Mount the transit engine that the tests share, if it is not there."""
         with suppress(InvalidRequest):
             self.write(f"sys/mounts/{TRANSIT}", type="transit")
+        # The first time, Vault makes the RSA key, which may take longer than our time out.
+        self.root().read(f"{TRANSIT}/wrapping_key")
 
     def clear_transit(self) -> None:
         """Delete all keys of the transit engine, so that the next test may use their names."""
@@ -188,7 +203,7 @@ class BaoServer:
         raise TimeoutError("the KV mount is not ready")
 
     def _config(self) -> str:
-        cluster = f"127.0.0.1:{_free_port()}"
+        cluster = f"127.0.0.1:{free_port()}"
         tls = "tls_disable = true"
         if self._tls:
             tls = f'tls_cert_file = "{self._tls[0]}"\n  tls_key_file = "{self._tls[1]}"'
@@ -210,10 +225,12 @@ seal "static" {{
 api_addr = "{self.url}"
 cluster_addr = "https://{cluster}"
 log_level = "warn"
+{self._settings}
 """
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback address that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
