@@ -1,0 +1,174 @@
+import asyncio
+import gc
+import weakref
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fakes import FakeClock
+from privyseald.errors import (
+    LoginBackingOff,
+    VenueAccountLocked,
+    VenueCredentialRejected,
+    VenueOutcomeUnknown,
+    VenueRateLimited,
+    VenueRefused,
+)
+from privyseald.sessions import Sessions
+from session_desk import KEY, VenueDesk, login
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that the test moves."""
+    return FakeClock()
+
+
+@pytest.fixture
+def venue(clock: FakeClock) -> VenueDesk:
+    """A venue that opens sessions of an hour."""
+    return VenueDesk(clock)
+
+
+@pytest.fixture
+def sessions(clock: FakeClock) -> Sessions:
+    """No sessions yet."""
+    return Sessions(clock)
+
+
+@pytest.fixture(autouse=True)
+async def _unseen() -> AsyncIterator[None]:
+    """Fails a test that leaves an exception which nobody looked at."""
+    loop = asyncio.get_running_loop()
+    complaints: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _loop, context: complaints.append(context))
+    yield
+    await asyncio.sleep(0)
+    gc.collect()
+    assert [] == complaints
+
+
+async def test_refusals_double_the_wait_up_to_an_hour(
+    clock: FakeClock, sessions: Sessions, venue: VenueDesk
+) -> None:
+    """30 s, 1 min, 2 min… 1 h: within each wait the venue is not asked, forced or not."""
+    venue.refusal = VenueCredentialRejected("wrong signature")
+    waits_ms = []
+    for calls in range(1, 10):
+        with pytest.raises(VenueCredentialRejected) as refused:
+            await login(sessions, venue.log_in)
+        wait_ms = refused.value.retry_after_ms
+        assert wait_ms is not None
+        waits_ms.append(wait_ms)
+        for force in (False, True):
+            with pytest.raises(LoginBackingOff, match="wrong signature") as waiting:
+                await login(sessions, venue.log_in, force=force)
+            assert wait_ms == waiting.value.retry_after_ms
+        clock.advance(wait_ms - 1)
+        with pytest.raises(LoginBackingOff, match=r"wait 1 s\. It said") as waiting:
+            await login(sessions, venue.log_in)
+        assert 1 == waiting.value.retry_after_ms
+        assert "VENUE_CREDENTIAL_REJECTED" == waiting.value.metadata["refusal"]
+        assert calls == venue.calls
+        clock.advance(1)
+
+    assert [30_000 * 2**index for index in range(7)] + [3_600_000] * 2 == waits_ms
+
+
+async def test_a_session_ends_the_backing_off(
+    clock: FakeClock, sessions: Sessions, venue: VenueDesk
+) -> None:
+    """After a login that worked, the next refusal begins at 30 s again."""
+    refusal = VenueRefused("no")
+    venue.refusal = refusal
+    for _ in range(3):
+        with pytest.raises(VenueRefused):
+            await login(sessions, venue.log_in)
+        clock.advance(refusal.retry_after_ms or 0)
+    venue.refusal = None
+    await login(sessions, venue.log_in)
+    venue.refusal = VenueRefused("no")
+    with pytest.raises(VenueRefused) as refused:
+        await login(sessions, venue.log_in, force=True)
+
+    assert 30_000 == refused.value.retry_after_ms
+
+
+async def test_a_longer_wait_of_the_venues_own_counts(
+    clock: FakeClock, sessions: Sessions, venue: VenueDesk
+) -> None:
+    """Where the venue asks for more than our wait, it gets that."""
+    venue.refusal = VenueRateLimited("slow down", retry_after_ms=90_000)
+    with pytest.raises(VenueRateLimited) as refused:
+        await login(sessions, venue.log_in)
+    assert 90_000 == refused.value.retry_after_ms
+
+    clock.advance(89_999)
+    with pytest.raises(LoginBackingOff):
+        await login(sessions, venue.log_in)
+    assert 1 == venue.calls
+
+
+async def test_a_locked_account_is_left_alone_for_an_hour(
+    clock: FakeClock, sessions: Sessions, venue: VenueDesk
+) -> None:
+    """A lock is told as a lock, with the time that is left, and is not tried against."""
+    venue.refusal = VenueAccountLocked("locked", metadata={"venue": "kiiex"})
+    with pytest.raises(VenueAccountLocked) as refused:
+        await login(sessions, venue.log_in)
+    assert 3_600_000 == refused.value.retry_after_ms
+
+    clock.advance(3_599_000)
+    for force in (False, True):
+        with pytest.raises(VenueAccountLocked) as refused:
+            await login(sessions, venue.log_in, force=force)
+    assert (1_000, {"venue": "kiiex"}, 1) == (
+        refused.value.retry_after_ms,
+        refused.value.metadata,
+        venue.calls,
+    )
+
+
+async def test_two_key_ids_of_one_account_back_off_together(
+    sessions: Sessions, venue: VenueDesk
+) -> None:
+    """The venue locks accounts, not our names: a second id is no second try. Others log in."""
+    venue.refusal = VenueCredentialRejected("wrong")
+    with pytest.raises(VenueCredentialRejected):
+        await login(sessions, venue.log_in)
+
+    for twin in (replace(KEY, key_id="desk-2"), replace(KEY, version=2)):
+        with pytest.raises(LoginBackingOff):
+            await login(sessions, venue.log_in, twin)
+    venue.refusal = None
+    other = replace(KEY, key_id="desk-3", public_id="other")
+    assert "token-2" == await login(sessions, venue.log_in, other)
+
+
+async def test_an_outage_is_no_refusal(sessions: Sessions, venue: VenueDesk) -> None:
+    """Only the venue's no begins a wait; a venue that did not answer can be asked again."""
+    venue.refusal = VenueOutcomeUnknown("no answer")
+    with pytest.raises(VenueOutcomeUnknown):
+        await login(sessions, venue.log_in)
+    venue.refusal = None
+
+    assert "token-2" == await login(sessions, venue.log_in)
+
+
+async def test_a_refusal_keeps_nothing_of_the_login_alive(
+    sessions: Sessions, venue: VenueDesk
+) -> None:
+    """For as long as a refusal counts, what was sent is not held in memory by its exception."""
+    refusal = VenueRefused("no")
+    venue.refusal = refusal
+    with pytest.raises(VenueRefused):
+        await login(sessions, venue.log_in)
+    venue.refusal = None
+    alive = weakref.ref(refusal)
+    del refusal
+    await asyncio.sleep(0)
+    gc.collect()
+
+    assert alive() is None
