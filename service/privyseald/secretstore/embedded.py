@@ -187,7 +187,7 @@ class EmbeddedStore:
         if sealed is not None:
             return self._seal.open_setting(setting, sealed)
         made = make()
-        self._file.put_settings({setting: self._seal.seal_setting(setting, made)})
+        self._file.put_settings(**{setting: self._seal.seal_setting(setting, made)})
         return made
 
     def _find(self, key_id: str) -> Record:
@@ -212,7 +212,7 @@ def _store_key(
         key, setting = _derive(kdf, key_file, passphrase_file)
         sealed = file.setting("check")
         if sealed is None:
-            file.put_settings({"kdf": setting, "check": key.seal(_CHECK, setting)})
+            file.put_settings(kdf=setting, check=key.seal(_CHECK, setting))
         else:
             key.unseal(sealed, setting)
     except SealBroken as error:

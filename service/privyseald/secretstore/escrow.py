@@ -1,0 +1,194 @@
+"""Escrow: where a key that a venue issued is safe before, and until, the secret store has it.
+
+Records are sealed to a public key whose private half lives in the secret store. The public half
+is asked of the store each time and not kept here: who could swap it could read what comes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from privyseald.clock import Clock
+from privyseald.errors import EscrowUnavailable, FieldInvalid
+from privyseald.secretstore.document import KeyDocument
+from privyseald.secretstore.escrow_directory import EscrowDirectory, Place
+from privyseald.secretstore.escrow_record import EscrowRecord, seal_document
+from privyseald.secretstore.refusals import document_malformed
+from privyseald.secretstore.store import SecretStore
+from privyseald.signing.sealed_box import OpeningKey, SealingKey, generate_opening_key
+
+ESCROW_KEY = "escrow"
+_LOCK_PAUSE_S = 0.02
+_RETRY_MS = 5_000
+_log = structlog.get_logger("privyseald.escrow")
+
+
+@dataclass(frozen=True, slots=True)
+class EscrowPlace:
+    """Room for one record, and the key that it will be sealed to."""
+
+    key_id: str
+    request_id: str
+    place: Place
+    sealing_key: SealingKey
+
+
+class Escrow:
+    """The records by their files. Safe for tasks, and for processes that share the directory."""
+
+    def __init__(self, directory: EscrowDirectory, clock: Clock) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._records: dict[Path, EscrowRecord] = {}
+        self._unread: tuple[str, ...] = ()
+        self._blocked: dict[Path, str] = {}
+        self._abandoned: set[tuple[str, str]] = set()
+        self._tasks = asyncio.Lock()
+        self.changed = asyncio.Event()
+
+    @classmethod
+    def open_path(cls, path: Path, clock: Clock) -> "Escrow":
+        """Open or make the directory, and take up what a crash left. Raises ConfigInvalid."""
+        escrow = cls(EscrowDirectory.open_path(path), clock)
+        try:
+            for name in escrow._directory.sweep():
+                key_id, request_id, _ = name.rsplit(".", 2)
+                escrow._abandoned.add((key_id, request_id))
+            escrow.refresh()
+        except OSError as error:
+            _log.warning("escrow directory not read whole", cause=error.strerror)
+        return escrow
+
+    def refresh(self) -> None:
+        """Look at the directory anew: another process may have moved records."""
+        found = self._directory.records()
+        self._records = {path: record for path, record in found.items() if record is not None}
+        self._unread = tuple(path.name for path, record in found.items() if record is None)
+        self._blocked = {path: why for path, why in self._blocked.items() if path in found}
+
+    def records(self) -> tuple[tuple[Path, EscrowRecord], ...]:
+        """Return all records with their files."""
+        return tuple(self._records.items())
+
+    def unread(self) -> tuple[str, ...]:
+        """Return the names of files that should be records and are none."""
+        return self._unread
+
+    def find(self, key_id: str) -> EscrowRecord | None:
+        """Return the record that stands for a key, unless the key id was taken by another."""
+        for path in self.paths_of(key_id):
+            return self._records[path]
+        return None
+
+    def paths_of(self, key_id: str) -> tuple[Path, ...]:
+        """Return the files of the records that stand for a key."""
+        return tuple(
+            path
+            for path, record in self._records.items()
+            if record.key_id == key_id and path not in self._blocked and path.exists()
+        )
+
+    def find_request(self, key_id: str, request_id: str) -> tuple[EscrowRecord, str] | None:
+        """Return the record of a request, and what blocks it for good, empty if nothing does."""
+        for path, record in self._records.items():
+            if (record.key_id, record.request_id) == (key_id, request_id) and path.exists():
+                return record, self._blocked.get(path, "")
+        return None
+
+    def holds(self, path: Path) -> bool:
+        """Whether a record is there still."""
+        return path.exists()
+
+    def is_abandoned(self, key_id: str, request_id: str) -> bool:
+        """Whether a request ended without an answer: nobody works on it any more."""
+        return (key_id, request_id) in self._abandoned
+
+    async def take_place(
+        self, store: SecretStore, key_id: str, request_id: str, attempt: str
+    ) -> EscrowPlace:
+        """Make sure that a record could be sealed and written. Raises EscrowUnavailable, and
+        what the store raises.
+        """
+        opening_key = await self.opening_key(store)
+        name = f"{key_id}.{request_id}.{attempt}"
+        try:
+            place = await asyncio.to_thread(self._directory.take_place, name)
+        except OSError as error:
+            raise EscrowUnavailable(
+                f"the escrow directory can't be written ({error.strerror}), so no venue was asked "
+                "for a key; an operator must see to escrow.path: its disk's space and permissions",
+                metadata={"key": f"keys/{key_id}"},
+                retry_after_ms=_RETRY_MS,
+            ) from error
+        return EscrowPlace(key_id, request_id, place, opening_key.sealing_key)
+
+    async def seal(
+        self, place: EscrowPlace, document: KeyDocument, version: int
+    ) -> tuple[Path, EscrowRecord]:
+        """Seal the document into its place; it survives a crash from here on. Raises OSError."""
+        record = seal_document(
+            place.sealing_key,
+            place.key_id,
+            document,
+            version=version,
+            time_ms=self._clock.time_us() // 1_000,
+        )
+        path = await asyncio.to_thread(self._directory.fill, place.place, record)
+        self._records[path] = record
+        return path, record
+
+    async def leave(self, place: EscrowPlace) -> None:
+        """Give the place back: there is nothing to keep."""
+        await asyncio.to_thread(self._directory.leave, place.place)
+
+    async def abandon(self, place: EscrowPlace) -> None:
+        """Give the place back, and remember that nobody knows what the venue did."""
+        self._abandoned.add((place.key_id, place.request_id))
+        await self.leave(place)
+
+    async def remove(self, path: Path) -> None:
+        """Erase a record that the store has, or that a custodian deleted."""
+        self._records.pop(path, None)
+        self._blocked.pop(path, None)
+        try:
+            await asyncio.to_thread(self._directory.remove, path)
+        except OSError as error:
+            # The reconciler finds it again, finds the key in the store, and removes it then.
+            _log.warning("escrow record not removed", file=path.name, cause=error.strerror)
+
+    def block(self, path: Path, cause: str) -> None:
+        """Note that the store will not take a record until somebody acts."""
+        self._blocked[path] = cause
+
+    def unblock(self, path: Path) -> None:
+        """Note that nothing stands in a record's way any more."""
+        self._blocked.pop(path, None)
+
+    async def opening_key(self, store: SecretStore) -> OpeningKey:
+        """Return the private half, which the store makes and keeps. Raises what it raises."""
+        material = await store.own_key(ESCROW_KEY, generate_opening_key)
+        try:
+            return OpeningKey(material)
+        except FieldInvalid as error:
+            raise document_malformed(error.field, error.description) from error
+        finally:
+            material.wipe()
+
+    @asynccontextmanager
+    async def locked(self) -> AsyncIterator[None]:
+        """Keep other tasks and processes from moving or deleting records meanwhile."""
+        async with self._tasks:
+            while not self._directory.try_lock():  # noqa: ASYNC110  # another process has it
+                await asyncio.sleep(_LOCK_PAUSE_S)
+            try:
+                yield
+            finally:
+                self._directory.unlock()
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        self._directory.close()
