@@ -76,6 +76,10 @@ class Process:
             time.sleep(0.02)
         raise TimeoutError(self.stderr_file.read_text())
 
+    def wait(self) -> int:
+        """Wait for the end of a process that ends by itself, and return the exit code."""
+        return self._process.wait(_START_S)
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, wait, and return the exit code."""
         if self._process.poll() is None:

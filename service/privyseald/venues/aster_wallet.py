@@ -238,7 +238,7 @@ def _refusal(answer: Mapping[str, object]) -> VenueRefused:
     code = clean(answer.get("code"))
     kind = next((kind for pattern, kind in _REFUSALS if pattern.search(words)), VenueRefused)
     return kind(
-        f"Aster refused: {words} (code {code})",
+        f"Aster refused: {words}{f' (code {code})' if code else ''}",
         metadata={"venue": "aster", "venueCode": code, "venueMessage": words},
         retry_after_ms=_RETRY_AFTER_MS if kind is VenueRateLimited else None,
     )
