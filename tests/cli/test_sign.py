@@ -12,21 +12,21 @@ _ORDER = '{"market":"BTC_USDT"}'
 @pytest.fixture
 def key(site: Site) -> str:
     """A WhiteBIT key of the test's own."""
-    return imported(site, "whitebit")
+    return imported(site, "whitebit", "--field", "api_key=test-key")
 
 
 @pytest.fixture
 def session_key(site: Site) -> str:
     """A KIIEX key of the test's own."""
-    return imported(site, "kiiex", "--field", "user_id=149")
+    return imported(site, "kiiex", "--field", "api_key=test-key", "--field", "user_id=149")
 
 
 def imported(site: Site, venue: str, *arguments: str) -> str:
     """Import a key under an id that nobody has, and return the id."""
     key_id = f"k-{uuid.uuid4()}"
     result = site.privyseal(
-        "keys", "import", key_id, "--venue", venue, "--field", "api_key=test-key",
-        *arguments, "--secret-file", "-", text="test-secret",
+        "keys", "import", key_id, "--venue", venue, *arguments,
+        "--secret-file", "-", text="test-secret",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     return key_id
@@ -152,7 +152,7 @@ def test_a_login_that_is_not_possible(site: Site, key: str) -> None:
 
 def test_a_refused_login_tells_when_to_come_back(site: Site) -> None:
     """The time of RetryInfo is printed as advice."""
-    key_id = imported(site, "kiiex", "--field", "user_id=96")
+    key_id = imported(site, "kiiex", "--field", "api_key=another-key", "--field", "user_id=96")
     result = site.privyseal("login", key_id)
     assert result.exit_code == 1
     assert "VENUE_CREDENTIAL_REJECTED" in result.stderr
