@@ -1,6 +1,7 @@
 """What a store has just said of a key that it would not open, remembered for a moment."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from privyseald.clock import Clock
@@ -13,7 +14,12 @@ _MOST = 1_024
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    error: PrivysealError
+    """What was said; not the exception, whose frames hold what was sent."""
+
+    kind: type[PrivysealError]
+    message: str
+    metadata: Mapping[str, str]
+    tells_delay: bool
     until_ms: int
 
 
@@ -36,7 +42,13 @@ class Verdicts:
                 span_ms = _OTHER_MS
             case _:
                 return
-        self._verdicts[key_id] = _Verdict(error, self._clock.monotonic_ms() + span_ms)
+        self._verdicts[key_id] = _Verdict(
+            type(error),
+            error.message,
+            error.metadata,
+            error.retry_after_ms is not None,
+            self._clock.monotonic_ms() + span_ms,
+        )
         self._verdicts.move_to_end(key_id)
         if len(self._verdicts) > _MOST:
             self._verdicts.popitem(last=False)
@@ -50,12 +62,10 @@ class Verdicts:
         if left_ms <= 0:
             del self._verdicts[key_id]
             return
-        error = verdict.error
-        # A new one: each raise adds to an exception's traceback.
-        raise type(error)(
-            error.message,
-            metadata=error.metadata,
-            retry_after_ms=None if error.retry_after_ms is None else left_ms,
+        raise verdict.kind(
+            verdict.message,
+            metadata=verdict.metadata,
+            retry_after_ms=left_ms if verdict.tells_delay else None,
         )
 
     def forget(self, key_id: str) -> None:
