@@ -1,6 +1,7 @@
 """The composition root: from the configuration to a server. The only place that wires adapters."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -29,17 +30,22 @@ from privyseald.rpc.venue_servicer import VenueServicer
 from privyseald.secretstore.cache import CachePolicy, KeyCache
 from privyseald.secretstore.custody import Custody
 from privyseald.secretstore.embedded import EmbeddedStore
+from privyseald.secretstore.escrow import Escrow
+from privyseald.secretstore.escrowed_store import EscrowedStore
 from privyseald.secretstore.store import SecretStore
 from privyseald.secretstore.transit_custody import TransitCustody
 from privyseald.secretstore.vault import VaultStore
 from privyseald.sessions import Sessions
 from privyseald.state.embedded import EmbeddedState
 from privyseald.usecases.create_key import CreateKey
+from privyseald.usecases.create_key_saga import CreateKeySaga, Step
 from privyseald.usecases.import_key import ImportKey
 from privyseald.usecases.keys import Keys
 from privyseald.usecases.login import Login
 from privyseald.usecases.logout import Logout
 from privyseald.usecases.open_key import OpenedKey, OpenKey, match_venue
+from privyseald.usecases.reconcile import Reconcile
+from privyseald.usecases.reconcile_watch import ReconcileWatch
 from privyseald.usecases.sign import Sign
 from privyseald.vault.approle import AppRole
 from privyseald.vault.auth import AuthMethod
@@ -59,9 +65,16 @@ _log = structlog.get_logger("privyseald")
 class App:
     """A server with all that it stands on. Use `async with`; it serves between enter and exit."""
 
-    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock | None = None,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> None:
+        """Take the configuration; `on_step` hears of each step of CreateKey that is done."""
         self._config = config
         self._clock = clock or SystemClock()
+        self._on_step = on_step
         self._open = AsyncExitStack()
         self._store: SecretStore
         self.server: GrpcServer
@@ -82,7 +95,9 @@ class App:
         config, clock = self._config, self._clock
         venues = make_venues(config)
         policy = load_policy(config.policy.file)
-        self._store = make_store(config, clock)
+        escrow = Escrow.open_path(config.escrow_path, clock)
+        self._open.callback(escrow.close)
+        self._store = EscrowedStore(make_store(config, clock), escrow)
         self._open.push_async_callback(self._store.close)
         state = EmbeddedState.open_path(config.state.path)
         self._open.push_async_callback(state.close)
@@ -103,12 +118,20 @@ class App:
         sessions, idempotency = Sessions(clock), Idempotency(clock)
         # A key that a venue has issued must reach the store before that is closed.
         self._open.push_async_callback(idempotency.settle)
+        issue_key = CreateKeySaga(
+            self._store,
+            escrow,
+            outbound,
+            clock,
+            longest_ms=config.longest_creation_ms,
+            observe=self._on_step,
+        )
         servicers = {
             "privyseal.v1.SigningService": SigningServicer(
                 Sign(policy, open_key, nonces, sessions, idempotency),
                 Login(policy, open_key, nonces, sessions, outbound),
                 Logout(policy, open_key, sessions, outbound),
-                CreateKey(policy, venues, self._store, cache, open_key, idempotency, outbound),
+                CreateKey(policy, venues, self._store, cache, open_key, idempotency, issue_key),
             ),
             "privyseal.v1.KeyService": KeyServicer(
                 Keys(policy, self._store, cache, sessions),
@@ -133,6 +156,10 @@ class App:
         )
         readiness = asyncio.create_task(self._watch_readiness(cache))
         self._open.callback(readiness.cancel)
+        longest_ms = config.longest_creation_ms
+        reconcile = Reconcile(self._store, escrow, clock, longest_ms=longest_ms)
+        watch = asyncio.create_task(ReconcileWatch(reconcile, escrow, longest_ms=longest_ms).run())
+        self._open.callback(watch.cancel)
 
     async def _watch_readiness(self, cache: KeyCache[OpenedKey]) -> None:
         """Ready from the first time that the store answers, until it refuses this service, or

@@ -17,6 +17,7 @@ from privyseald.config_section import Address, Milliseconds, Section, Url, Vault
 from privyseald.vault_config import VaultConfig
 
 ENVIRONMENT_PREFIX = "PRIVYSEAL__"
+_STORE_TRIES_MS = 60_000
 _LOOPBACK = frozenset({"127.0.0.1", "[::1]", "localhost"})
 
 
@@ -110,6 +111,12 @@ class StateConfig(Section):
     path: Path
 
 
+class EscrowConfig(Section):
+    """Where keys that a venue issued wait, sealed, while the store is away."""
+
+    path: Path | None = None
+
+
 class PolicyConfig(Section):
     """The file that says who may do what."""
 
@@ -150,6 +157,7 @@ class Config(Section):
     state: StateConfig
     policy: PolicyConfig
     vault: VaultConfig | None = None
+    escrow: EscrowConfig = EscrowConfig()
     audit: AuditConfig = AuditConfig()
     outbound: OutboundConfig = OutboundConfig()
     log: LogConfig = LogConfig()
@@ -160,6 +168,18 @@ class Config(Section):
         if not self.store.is_embedded and self.vault is None:
             raise ValueError("store.url names Vault: add a section [vault] with its address")
         return self
+
+    @property
+    def escrow_path(self) -> Path:
+        """The escrow directory: beside the state's file, unless it is named."""
+        return self.escrow.path or self.state.path.parent / "escrow"
+
+    @property
+    def longest_creation_ms(self) -> int:
+        """After how long no server works on a CreateKey any more: a venue is asked twice, and
+        the store is tried for a while.
+        """
+        return 2 * self.outbound.timeout_ms + _STORE_TRIES_MS
 
     def effective(self) -> dict[str, Any]:
         """Return the effective settings, plain; it holds paths of secrets, no secrets."""

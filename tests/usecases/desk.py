@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 from fakes import Answer, FakeClock, FakeOutbound, FakeStore, answer
 from privyseald.caller import Caller
@@ -12,15 +13,20 @@ from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy, Rule
 from privyseald.secretstore.cache import CachePolicy, KeyCache
 from privyseald.secretstore.document import KeyDocument
+from privyseald.secretstore.escrow import Escrow
+from privyseald.secretstore.escrowed_store import EscrowedStore
 from privyseald.sessions import Sessions
 from privyseald.signing.generate import generate
 from privyseald.signing.secret import SecretBytes
 from privyseald.usecases.create_key import CreateKey
+from privyseald.usecases.create_key_saga import CreateKeySaga, Step
 from privyseald.usecases.import_key import ImportKey
 from privyseald.usecases.keys import Keys
 from privyseald.usecases.open_key import OpenedKey, OpenKey, match_venue
+from privyseald.usecases.reconcile import Reconcile
 from privyseald.venues.registry import Venues
 
+LONGEST_MS = 60_000
 OPERATOR = Caller("operator", "test")
 ISSUED = {"apiKey": "issued-key-1", "apiSecret": "issued-secret-1"}
 
@@ -55,14 +61,23 @@ def success(data: object) -> Answer:
 class Desk:
     """One server's use cases. `aster` answers an order of a key."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.clock = FakeClock()
         self.store = FakeStore()
+        self.steps: list[Step] = []
+        self.on_step: Callable[[Step], None] = self.steps.append
+        self.escrow_path = folder / "escrow"
         self.venues = Venues()
         self.outbound = FakeOutbound(self._answer)
         self.aster: Callable[[], Answer] = lambda: success(ISSUED)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew on the same store and escrow directory, with empty memories."""
+        self.escrow = Escrow.open_path(self.escrow_path, self.clock)
+        self.whole_store = EscrowedStore(self.store, self.escrow)
         self.cache = KeyCache[OpenedKey](
-            self.store,
+            self.whole_store,
             lambda credential: match_venue(credential, self.venues),
             self.clock,
             CachePolicy(),
@@ -71,17 +86,28 @@ class Desk:
         self.idempotency = Idempotency(self.clock)
         self.sessions = Sessions(self.clock)
         policy = Policy([Rule("all", ("*",), ("*",), frozenset(Action))])
+        self.saga = CreateKeySaga(
+            self.whole_store,
+            self.escrow,
+            self.outbound,
+            self.clock,
+            longest_ms=LONGEST_MS,
+            observe=self._did,
+        )
         self.create_key = CreateKey(
             policy,
             self.venues,
-            self.store,
+            self.whole_store,
             self.cache,
             self.open_key,
             self.idempotency,
-            self.outbound,
+            self.saga,
         )
-        self.import_key = ImportKey(policy, self.venues, self.store, self.cache, self.idempotency)
-        self.keys = Keys(policy, self.store, self.cache, self.sessions)
+        self.reconcile = Reconcile(self.whole_store, self.escrow, self.clock, longest_ms=LONGEST_MS)
+        self.import_key = ImportKey(
+            policy, self.venues, self.whole_store, self.cache, self.idempotency
+        )
+        self.keys = Keys(policy, self.whole_store, self.cache, self.sessions)
 
     @property
     def orders(self) -> list[dict[str, object]]:
@@ -91,6 +117,9 @@ class Desk:
             for request in self.outbound.sent
             if request.url.endswith("/broker-create-api-key")
         ]
+
+    def _did(self, step: Step) -> None:
+        self.on_step(step)
 
     def _answer(self, request: OutboundRequest) -> Answer:
         if request.url.endswith("/get-nonce"):

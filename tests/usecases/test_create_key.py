@@ -1,12 +1,12 @@
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from fakes import Answer, answer
 from privyseald.audit.entry import Entry
 from privyseald.errors import (
-    FieldInvalid,
     KeyCreating,
     KeyExists,
     KeyUnknown,
@@ -19,19 +19,22 @@ from privyseald.errors import (
     VenueUnreachable,
 )
 from privyseald.key import Key, KeyState
+from privyseald.usecases import create_key_saga
 from privyseald.usecases.create_key import CreateKeyCommand, Generated, VenueIssued
 from privyseald.venues.venue import KeyOrder
 from usecases.desk import ISSUED, OPERATOR, Desk, document, success, wallet
 
 SEALED = SecretStoreSealed("sealed")
+OTHER_ID = "0c9e6a1e-3a0b-4f0e-8f43-6f1f8f7f2f10"
 ID = "8b1f3a52-5f0e-4a1c-9a51-0b8f1d6f7c11"
 
 
 @pytest.fixture
-async def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
+async def desk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Desk:
     """A desk with a wallet, where repeated writes do not take their time."""
-    monkeypatch.setattr("privyseald.usecases.create_key._WRITE_PAUSES_S", (0.0,) * 5)
-    desk = Desk()
+    monkeypatch.setattr(create_key_saga, "_WRITE_PAUSES_S", (0.0,) * 4)
+    monkeypatch.setattr(create_key_saga, "_RESERVE_PAUSES_S", (0.0,) * 2)
+    desk = Desk(tmp_path)
     await desk.store.create("wallet", wallet())
     desk.store.calls.clear()
     return desk
@@ -105,7 +108,7 @@ async def test_without_a_reservation_the_venue_is_not_asked(
     desk: Desk, failure: PrivysealError
 ) -> None:
     """A store that can't be written costs nothing at the venue."""
-    failing(desk, "create", failure)
+    failing(desk, "create", *[failure] * 3)
     with pytest.raises(type(failure)):
         await create(desk, issued())
 
@@ -132,33 +135,6 @@ async def test_a_write_whose_answer_was_lost_is_found_done(desk: Desk, request_i
 
     assert KeyState.ENABLED is (await create(desk, issued(request_id))).state
     assert ["create", "complete", "complete"] == writes(desk)
-
-
-async def test_a_store_that_stays_away_is_told_with_what_to_do(desk: Desk) -> None:
-    """A key that was issued and can't be kept is an unknown outcome that names the remedy."""
-    failing(desk, "complete", *[SEALED] * 99)
-    with pytest.raises(VenueOutcomeUnknown, match="remove that key at the venue") as caught:
-        await create(desk, issued())
-
-    assert {"key": "keys/new", "cause": "SECRET_STORE_SEALED"} == caught.value.metadata
-    assert (5, KeyState.CREATING) == (
-        writes(desk).count("complete"),
-        (await desk.store.get("new")).state,
-    )
-
-
-@pytest.mark.parametrize(
-    "failure", [KeyUnknown("gone"), KeyExists("another"), FieldInvalid("api_secret", "is no key")]
-)
-async def test_a_write_that_can_never_work_is_not_repeated(
-    desk: Desk, failure: PrivysealError
-) -> None:
-    """When somebody removed the reservation, or the key is none, the caller hears of the key."""
-    failing(desk, "complete", failure)
-    with pytest.raises(VenueOutcomeUnknown, match="the venue issued a key") as caught:
-        await create(desk, issued())
-
-    assert (failure.reason, 1) == (caught.value.metadata["cause"], writes(desk).count("complete"))
 
 
 @pytest.mark.parametrize(
@@ -224,8 +200,10 @@ async def test_an_unknown_outcome_keeps_the_reservation(desk: Desk, lost: Answer
     assert "keys/new" == caught.value.metadata["key"]
 
     for _ in range(2):
-        with pytest.raises(KeyExists):
+        with pytest.raises(VenueOutcomeUnknown, match="named 'desk one', on the account of"):
             await create(desk, issued(ID))
+    with pytest.raises(KeyExists):
+        await create(desk, issued(OTHER_ID))
     with pytest.raises(KeyCreating):
         await desk.open_key("new")
     assert 1 == len(desk.orders)

@@ -1,4 +1,5 @@
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +17,9 @@ from usecases.desk import OPERATOR, Desk, document
 
 
 @pytest.fixture
-async def desk() -> Desk:
+async def desk(tmp_path: Path) -> Desk:
     """A desk with one key, open and logged in."""
-    desk = Desk()
+    desk = Desk(tmp_path)
     await desk.store.create("desk-1", document())
     key = (await desk.open_key("desk-1")).credential.key
 

@@ -19,7 +19,7 @@ async def test_one_api_key_has_one_counter_however_its_document_is_written(
     """A document written by hand without an environment, or with a public id of its own,
     shares its nonces with the one that was imported.
     """
-    desk = Desk()
+    desk = Desk(tmp_path)
     await desk.store.create("imported", document())
     await desk.store.create("by-hand", document(environment=""))
     await desk.store.create("noted", replace(document(), public_id="another text"))

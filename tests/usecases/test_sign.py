@@ -23,7 +23,7 @@ class SigningDesk(Desk):
     """A desk that signs with one WhiteBIT key, and remembers up to 100 kB of answers."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__()
+        super().__init__(folder)
         self.state = EmbeddedState.open_path(folder / "marks")
         self.idempotency = Idempotency(self.clock, capacity_bytes=100_000)
         self._sign = Sign(

@@ -11,7 +11,7 @@ from privyseald.errors import FieldInvalid
 from privyseald.key import Key, KeyState, check_key_id
 from privyseald.secretstore.document import KeyDocument, read_record
 from privyseald.secretstore.facts import KeyFacts, facts_of
-from privyseald.signing.sealed_box import OpeningKey, SealingKey
+from privyseald.signing.sealed_box import BoxBroken, OpeningKey, SealingKey
 
 _SCHEMA = "1"
 _CONTEXT = b"privyseal escrow record 1\n"
@@ -47,7 +47,12 @@ class EscrowRecord:
 
     def open(self, opening_key: OpeningKey) -> KeyDocument:
         """Return the document. Raises BoxBroken, CredentialMalformed."""
-        document = read_record(json.loads(opening_key.open(self.box, _CONTEXT + self.header)))
+        plain = opening_key.open(self.box, _CONTEXT + self.header)
+        try:
+            record = json.loads(plain)
+        except ValueError:
+            raise BoxBroken from None
+        document = read_record(record)
         return replace(document, labels=self.facts.labels, public_id=self.facts.public_id)
 
 

@@ -110,9 +110,8 @@ class EscrowedStore:
         await self._store.check()
 
     async def close(self) -> None:
-        """Close the store, then the escrow."""
+        """Close the store."""
         await self._store.close()
-        self._escrow.close()
 
     async def _records_of(self, key_id: str) -> tuple[Path, ...]:
         """Return the files of the records that are the key itself, whole or reserved."""

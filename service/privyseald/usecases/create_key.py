@@ -1,10 +1,9 @@
 """CreateKey: a new key straight into the store, generated here or issued by the venue.
 
-The order matters. The store is proved writable by a reservation before the venue is asked,
-and what the venue issued is written before anything is answered.
+Who may, and whether the order makes sense, is decided here; `create_key_saga` does the rest for
+what a venue issues. A generated key is one write, so there is nothing to lose.
 """
 
-import asyncio
 import ipaddress
 import uuid
 from collections.abc import Mapping
@@ -12,19 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from privyseald.audit.entry import Entry
 from privyseald.caller import Caller
-from privyseald.errors import (
-    CreateKeyUnsupported,
-    FieldInvalid,
-    PrivysealError,
-    SecretStoreForbidden,
-    Unavailable,
-    VenueOutcomeUnknown,
-    VenueRefused,
-    VenueUnreachable,
-)
+from privyseald.errors import CreateKeyUnsupported, FieldInvalid, KeyExists
 from privyseald.idempotency import Idempotency
 from privyseald.key import Algorithm, Key, KeyState, check_key_id, check_labels
-from privyseald.outbound.outbound import Outbound
 from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy
 from privyseald.secretstore.cache import KeyCache
@@ -32,14 +21,14 @@ from privyseald.secretstore.document import KeyDocument
 from privyseald.secretstore.store import SecretStore
 from privyseald.signing.generate import generate
 from privyseald.signing.schemes import make_signer
+from privyseald.usecases.create_key_outcome import left_behind, origin_of_request
+from privyseald.usecases.create_key_saga import CreateKeySaga, IssueOrder
 from privyseald.usecases.open_key import OpenedKey, OpenKey
 from privyseald.venues.kinds import algorithm_of, check_fields, check_options, key_kind
 from privyseald.venues.registry import Venues, issues_keys
 from privyseald.venues.venue import Environment, KeyKind, KeyOrder, Venue
 
 _MAX_IPS = 30
-# Long enough for another node of Vault to take over.
-_WRITE_PAUSES_S = (0.0, 0.1, 0.3, 1.0, 3.0, 5.0, 10.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +71,7 @@ class CreateKey:
         cache: KeyCache[OpenedKey],
         open_key: OpenKey,
         idempotency: Idempotency,
-        outbound: Outbound,
+        issue_key: CreateKeySaga,
     ) -> None:
         self._policy = policy
         self._venues = venues
@@ -90,7 +79,7 @@ class CreateKey:
         self._cache = cache
         self._open_key = open_key
         self._idempotency = idempotency
-        self._outbound = outbound
+        self._issue_key = issue_key
 
     async def __call__(self, caller: Caller, command: CreateKeyCommand, entry: Entry) -> Key:
         """Return the new key's public facts. Raises KeyExists, VenueRefused, Unavailable…."""
@@ -118,6 +107,8 @@ class CreateKey:
     async def _create(
         self, command: CreateKeyCommand, venue: Venue, environment: Environment
     ) -> Key:
+        # As the idempotency took it for: one id in whatever form it comes.
+        command = replace(command, request_id=str(uuid.UUID(command.request_id)))
         try:
             if isinstance(command.source, Generated):
                 return await self._generate(command, command.source, venue, environment)
@@ -138,19 +129,24 @@ class CreateKey:
         check_fields(kind, source.fields, "generated.fields")
         material = generate(algorithm)
         signer = make_signer(algorithm, material)
-        return await self._store.create(
-            command.key_id,
-            KeyDocument(
-                venue=venue.name,
-                environment=environment.name,
-                algorithm=algorithm,
-                fields=source.fields,
-                material=material,
-                public_id=signer.public_id,
-                labels=command.labels,
-                request_id=command.request_id,
-            ),
+        document = KeyDocument(
+            venue=venue.name,
+            environment=environment.name,
+            algorithm=algorithm,
+            fields=source.fields,
+            material=material,
+            public_id=signer.public_id,
+            labels=command.labels,
+            request_id=command.request_id,
         )
+        try:
+            return await self._store.create(command.key_id, document)
+        except KeyExists as error:
+            origin = await origin_of_request(self._store, command.key_id, document, error)
+            if origin.is_reservation:
+                raise left_behind(origin) from error
+            # This request made it before; its answer was lost.
+            return origin.key
 
     async def _issue(
         self,
@@ -174,63 +170,16 @@ class CreateKey:
         _check_ips(source.order.allowed_ips)
         check_options(source.order.options, venue.create_key_options, "venue_issued.options")
         venue.check_order(using.credential, source.order)
-        reserved = await self._store.create(
-            command.key_id, _reservation(command, venue, environment, venue.key_kinds[0])
-        )
-        try:
-            issued = await venue.create_key(
-                using.credential, environment, source.order, self._outbound
+        return await self._issue_key(
+            IssueOrder(
+                _reservation(command, venue, environment, venue.key_kinds[0]),
+                command.key_id,
+                venue,
+                environment,
+                using.credential,
+                source.order,
             )
-        except (VenueRefused, VenueUnreachable):
-            # The venue surely issued nothing, so the id is free again.
-            await self._give_up(reserved)
-            raise
-        except VenueOutcomeUnknown as error:
-            raise VenueOutcomeUnknown(
-                f"{error.message}. keys/{command.key_id} stays reserved: look at the venue for "
-                f"a key named '{source.order.description}', then delete both and begin anew",
-                metadata={**error.metadata, "key": f"keys/{command.key_id}"},
-            ) from error
-        document = KeyDocument(
-            venue=venue.name,
-            environment=environment.name,
-            algorithm=issued.algorithm,
-            fields=issued.fields,
-            material=issued.material,
-            public_id=issued.fields.get(venue.key_kinds[0].public_id, ""),
-            labels=command.labels,
-            request_id=command.request_id,
         )
-        return await self._write(command.key_id, document)
-
-    async def _write(self, key_id: str, document: KeyDocument) -> Key:
-        """Write what the venue issued, again and again while the store is away."""
-        failure: PrivysealError | None = None
-        for pause_s in _WRITE_PAUSES_S:
-            await asyncio.sleep(pause_s)
-            try:
-                return await self._store.complete(key_id, document)
-            except (Unavailable, SecretStoreForbidden) as error:
-                failure = error
-            except PrivysealError as error:
-                failure = error
-                break
-        cause = failure.reason if failure else ""
-        raise VenueOutcomeUnknown(
-            f"the venue issued a key, but it could not be written into the secret store "
-            f"({cause}); remove that key at the venue, delete keys/{key_id}, and begin anew",
-            metadata={"key": f"keys/{key_id}", "cause": cause},
-        ) from failure
-
-    async def _give_up(self, reserved: Key) -> None:
-        """Free the id, unless something else stands there by now."""
-        try:
-            found = await self._store.get(reserved.key_id)
-            if found.state is KeyState.CREATING and found.version == reserved.version:
-                await self._store.delete(reserved.key_id)
-        except PrivysealError:
-            # The reservation stays as CREATING; a custodian can delete it.
-            return
 
 
 def _reservation(
