@@ -9,12 +9,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from bao import MOUNT, BaoServer
 from privyseal.v1 import venue_service_pb2
-from privyseald.app import App, make_store, make_venues, read_tls
+from privyseald.app import App, _auth_method, make_store, make_venues, read_tls
 from privyseald.clock import SystemClock
 from privyseald.config import Config
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import SecretStoreUnreachable
 from privyseald.secretstore.embedded import EmbeddedStore
+from privyseald.vault.approle import AppRole
+from privyseald.vault.auth import AuthMethod
+from privyseald.vault.jwt import JwtLogin
+from privyseald.vault.tls_certificate import TlsCertificate
+from privyseald.vault.token_file import TokenFile
+from privyseald.vault_config import VaultConfig
 from secret_store_home import store_policy
 from service import OPERATOR, Service, Stubs, eventually, failure_of
 
@@ -212,6 +218,55 @@ async def test_a_vault_by_approle(
             secret_id_is_wrapped=wrapped,
         ),
     )
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_vault_that_forbids_makes_a_server_not_ready(
+    bao: BaoServer, prefix: str, tmp_path: Path
+) -> None:
+    """A store that refuses this service is no outage to sit out: the server is not ready."""
+    token = bao.token(store_policy(prefix))
+    (tmp_path / "token").write_text(token)
+    sections = vault_of(bao, prefix, token_file=tmp_path / "token")
+    async with Service(tmp_path, clock=None, **sections) as service:
+        ops = await service.connect_plaintext(service.app.server.ops_port)
+        await becomes(ops, ready=True)
+        await asyncio.to_thread(bao.revoke, token)
+        await becomes(ops, ready=False)
+        assert await is_serving(ops, "liveness")
+
+
+@pytest.mark.parametrize(
+    ("settings", "method"),
+    [
+        ({"token_file": "t"}, TokenFile),
+        ({"auth": "approle", "role_id_file": "r", "secret_id_file": "s"}, AppRole),
+        ({"auth": "kubernetes", "role": "r"}, JwtLogin),
+        ({"auth": "jwt", "role": "r", "jwt_file": "j"}, JwtLogin),
+        (
+            {
+                "auth": "tls-certificate",
+                "client_certificate_file": "c",
+                "client_private_key_file": "k",
+            },
+            TlsCertificate,
+        ),
+    ],
+    ids=lambda value: str(value.get("auth", "token-file")) if isinstance(value, dict) else "",
+)
+def test_each_way_to_log_in_at_vault_is_wired(
+    settings: dict[str, str], method: type[AuthMethod]
+) -> None:
+    """`vault.auth` chooses the method of that name."""
+    vault = VaultConfig.model_validate({"address": "https://vault.test:8200", **settings})
+    assert type(_auth_method(vault)) is method
+
+
+async def test_a_store_in_vault_needs_its_section(config: Config) -> None:
+    """Without [vault] nobody knows where Vault is."""
+    without = changed(config, "store", url="vault://signer/keys")
+    with pytest.raises(ConfigInvalid, match=r"add a section \[vault\] with its address"):
+        make_store(without, SystemClock())
 
 
 @pytest.mark.usefixtures("quick")
