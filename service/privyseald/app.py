@@ -1,8 +1,8 @@
 """The composition root: from the configuration to a server. The only place that wires adapters."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Self
 
@@ -186,6 +186,20 @@ class App:
                 _log.info("ready" if ready else "not ready")
             cache.sweep()
             await asyncio.sleep(_READINESS_PAUSE_S)
+
+
+@asynccontextmanager
+async def open_reconcile(config: Config) -> AsyncIterator[Reconcile]:
+    """Open what reconciling needs, without a server. Raises ConfigInvalid."""
+    clock = SystemClock()
+    store = make_store(config, clock)
+    try:
+        escrow = Escrow.open_path(config.escrow_path, clock)
+        whole_store = EscrowedStore(store, escrow)
+        yield Reconcile(whole_store, escrow, clock, longest_ms=config.longest_creation_ms)
+        escrow.close()
+    finally:
+        await store.close()
 
 
 def make_venues(config: Config) -> Venues:
