@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, model_validator
 
 from privyseald.config_error import ConfigInvalid
-from privyseald.config_section import Address, Milliseconds, Section, Url, VaultPath
+from privyseald.config_section import Address, Milliseconds, Section, TimeOut, Url, VaultPath
 from privyseald.vault_config import VaultConfig
 
 ENVIRONMENT_PREFIX = "PRIVYSEAL__"
@@ -132,8 +132,8 @@ class AuditConfig(Section):
 class OutboundConfig(Section):
     """Requests to venues, for logins and key creation."""
 
-    timeout_ms: Milliseconds = 10_000
-    connect_timeout_ms: Milliseconds = 3_000
+    timeout_ms: TimeOut = 10_000
+    connect_timeout_ms: TimeOut = 3_000
 
 
 class LogConfig(Section):

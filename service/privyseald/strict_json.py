@@ -23,6 +23,10 @@ _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{\]}]', re.DOTALL)
 
 
+class _Refused(Exception):
+    """JSON that Python reads and we do not; the text says why."""
+
+
 class _Number(str):
     """A number kept as its text: Python's int refuses very long ones, float rounds."""
 
@@ -44,13 +48,9 @@ def parse(body: bytes, field: str) -> JsonValue:
     if is_deeper_than(_MAX_DEPTH, text):
         raise BodyInvalid(field, f"is nested deeper than {_MAX_DEPTH} levels")
     try:
-        value: JsonValue = json.loads(
-            text,
-            object_pairs_hook=lambda pairs: _object(pairs, field),
-            parse_constant=lambda name: _refuse_constant(name, field),
-            parse_int=lambda digits: _number(digits, field),
-            parse_float=lambda digits: _number(digits, field),
-        )
+        value: JsonValue = _decoder.decode(text)
+    except _Refused as error:
+        raise BodyInvalid(field, str(error)) from error
     except json.JSONDecodeError as error:
         raise BodyInvalid(
             field, f"is not JSON: line {error.lineno}, column {error.colno}"
@@ -112,22 +112,22 @@ def _compact_token(match: "re.Match[bytes]") -> bytes:
     return _ESCAPE.sub(lambda pair: b"/" if pair[0] == b"\\/" else pair[0], token)
 
 
-def _object(pairs: list[tuple[str, JsonValue]], field: str) -> dict[str, JsonValue]:
+def _object(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     value = dict(pairs)
     if len(value) != len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise BodyInvalid(field, f"has the key {twice[:64]!r} twice; give each key once")
+        raise _Refused(f"has the key {twice[:64]!r} twice; give each key once")
     return value
 
 
-def _number(digits: str, field: str) -> JsonValue:
+def _number(digits: str) -> JsonValue:
     if len(digits) > _MAX_DIGITS:
-        raise BodyInvalid(field, f"has a number of more than {_MAX_DIGITS} characters")
+        raise _Refused(f"has a number of more than {_MAX_DIGITS} characters")
     return _Number(digits)
 
 
-def _refuse_constant(name: str, field: str) -> NoReturn:
-    raise BodyInvalid(field, f"holds {name}, which is no JSON number")
+def _refuse_constant(name: str) -> NoReturn:
+    raise _Refused(f"holds {name}, which is no JSON number")
 
 
 def _refuse_surrogates(value: JsonValue, field: str) -> None:
@@ -135,3 +135,11 @@ def _refuse_surrogates(value: JsonValue, field: str) -> None:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
         raise BodyInvalid(field, "holds half of a surrogate pair") from error
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_constant=_refuse_constant,
+    parse_int=_number,
+    parse_float=_number,
+)

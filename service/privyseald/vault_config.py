@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from privyseald.config_section import Milliseconds, Section, Url, VaultPath
+from privyseald.config_section import Section, TimeOut, Url, VaultPath
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _MOUNTS = {"approle": "approle", "kubernetes": "kubernetes", "jwt": "jwt"}
@@ -34,7 +34,7 @@ class VaultConfig(Section):
     jwt_file: Path | None = None
     client_certificate_file: Path | None = None
     client_private_key_file: Path | None = None
-    timeout_ms: Milliseconds = 2_000
+    timeout_ms: TimeOut = 2_000
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

@@ -103,14 +103,34 @@ async def test_a_denied_rpc_leaves_a_line(service: Service, operator: Stubs) -> 
     }
 
 
-async def test_a_batch_leaves_one_line(service: Service, operator: Stubs) -> None:
-    """A batch is one RPC and one line, which says how many it held."""
+async def test_each_request_of_a_batch_leaves_a_line(service: Service, operator: Stubs) -> None:
+    """A batch has a line for each request, signed or refused, and one for the whole."""
     await import_sandbox_key(operator, "wb", WHITEBIT)
-    batch = pb.BatchSignRequest(requests=[sign_request("wb", "POST", "/api/v4/orders")] * 3)
+    good = sign_request("wb", "POST", "/api/v4/orders")
+    bad = sign_request("wb", "GET", "/api/v4/orders")
     before = len(service.audit_lines())
-    await operator.signing.BatchSign(batch)
-    lines = service.audit_lines()
-    assert (len(lines), lines[-1]["operation"]) == (before + 1, "batch of 3")
+
+    answer = await operator.signing.BatchSign(pb.BatchSignRequest(requests=[good, bad, good]))
+
+    first, refused, last, whole = service.audit_lines()[before:]
+    assert [answer.results[0].response.nonce, answer.results[2].response.nonce] == [
+        first["nonce"],
+        last["nonce"],
+    ]
+    assert told(refused) == {
+        "rpc": "privyseal.v1.SigningService/BatchSign[2]",
+        "caller": OPERATOR,
+        "key": "keys/wb",
+        "key_version": 1,
+        "venue": "whitebit",
+        "operation": "GET /api/v4/orders",
+        "rule": "operator",
+        "decision": "refused",
+        "code": "INVALID_ARGUMENT",
+        "reason": "FIELD_INVALID",
+    }
+    assert (whole["operation"], whole["code"]) == ("batch of 3", "OK")
+    assert len({line["request_sha256"] for line in (first, refused, last, whole)}) == 3
 
 
 async def test_every_rpc_leaves_one_line(service: Service, operator: Stubs) -> None:

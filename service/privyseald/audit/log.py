@@ -1,8 +1,12 @@
-"""The audit log: one JSON line per RPC, refused ones too, written before the answer goes out."""
+"""The audit log: one JSON line per RPC, refused ones too, written before the answer goes out.
+
+A BatchSign has one more for each of its requests.
+"""
 
 import os
 import socket
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
@@ -45,25 +49,12 @@ class AuditLog:
                 f"audit.file: {path} can't be opened for appending ({error.strerror})"
             ) from error
 
-    def write(self, entry: Entry, duration_us: int) -> None:
-        """Append the line of one RPC. Raises AuditUnavailable."""
-        self._sequence += 1
-        line = orjson.dumps(
-            {
-                "time_us": self._clock.time_us(),
-                "sequence": self._sequence,
-                "replica": self._replica,
-                **{
-                    name: value
-                    for name, value in zip(_NAMES, _values_of(entry), strict=True)
-                    if value
-                },
-                "duration_us": duration_us,
-            },
-            option=orjson.OPT_APPEND_NEWLINE,
-        )
+    def write(self, entry: Entry, duration_us: int, parts: Sequence[Entry] = ()) -> None:
+        """Append the line of one RPC, behind the lines of its parts. Raises AuditUnavailable."""
+        lines = b"".join(self._line(part, {}) for part in parts)
+        lines += self._line(entry, {"duration_us": duration_us})
         # A line that was cut off is ended first, so that it spoils no other.
-        self._append(b"\n" + line if self._is_cut else line)
+        self._append(b"\n" + lines if self._is_cut else lines)
 
     def close(self) -> None:
         """Sync and close the file. A second time changes nothing."""
@@ -78,9 +69,26 @@ class AuditLog:
         finally:
             os.close(file)
 
-    def _append(self, line: bytes) -> None:
+    def _line(self, entry: Entry, more: Mapping[str, int]) -> bytes:
+        self._sequence += 1
+        return orjson.dumps(
+            {
+                "time_us": self._clock.time_us(),
+                "sequence": self._sequence,
+                "replica": self._replica,
+                **{
+                    name: value
+                    for name, value in zip(_NAMES, _values_of(entry), strict=True)
+                    if value
+                },
+                **more,
+            },
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+
+    def _append(self, lines: bytes) -> None:
         try:
-            left = line[os.write(self._file, line) :]
+            left = lines[os.write(self._file, lines) :]
             self._is_cut = True
             while left:
                 left = left[os.write(self._file, left) :]

@@ -1,7 +1,7 @@
 """One RPC on its way, free of any transport."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.message import Message
@@ -12,10 +12,11 @@ from privyseald.caller import Caller
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a servicer is told beside the request."""
+    """What a servicer is told beside the request. `parts` get audit lines of their own."""
 
     caller: Caller
     entry: Entry
+    parts: list[Entry] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,16 +59,17 @@ class Pipeline:
         """Return the response's bytes, audited. Raises RpcFailed, audited too."""
         started_us = self._clock.time_us()
         entry = Entry(procedure.name)
+        parts: list[Entry] = []
         self._under_way += 1
         try:
-            answer = await self._answer(procedure, raw, identify, entry)
+            answer = await self._answer(procedure, raw, identify, entry, parts)
         except PrivysealError as error:
             status = status_of(error)
             entry.reason = error.reason
         except asyncio.CancelledError:
             entry.code, entry.decision = "CANCELLED", "cancelled"
             with suppress(RpcFailed):  # nobody waits for an answer; the log has it
-                self._write(entry, started_us)
+                self._write(entry, started_us, parts)
             raise
         except Exception as error:  # noqa: BLE001 - the last net: nothing unforeseen goes out
             status, entry.error_id = internal_status()
@@ -78,16 +79,21 @@ class Pipeline:
             )
         else:
             entry.code, entry.decision = "OK", "allowed"
-            self._write(entry, started_us)
+            self._write(entry, started_us, parts)
             return answer
         finally:
             self._under_way -= 1
         entry.code, entry.decision = code_name(status.code), "refused"
-        self._write(entry, started_us)
+        self._write(entry, started_us, parts)
         raise RpcFailed(status)
 
     async def _answer(
-        self, procedure: Procedure, raw: bytes, identify: Callable[[], Caller], entry: Entry
+        self,
+        procedure: Procedure,
+        raw: bytes,
+        identify: Callable[[], Caller],
+        entry: Entry,
+        parts: list[Entry],
     ) -> bytes:
         caller = identify()
         entry.caller = caller.name
@@ -108,12 +114,12 @@ class Pipeline:
             raise MessageUnparseable(
                 "message", "is no message of this RPC; use stubs made from privyseal.v1"
             ) from error
-        response = await procedure.method(request, Call(caller, entry))
+        response = await procedure.method(request, Call(caller, entry, parts))
         return response.SerializeToString()
 
-    def _write(self, entry: Entry, started_us: int) -> None:
+    def _write(self, entry: Entry, started_us: int, parts: list[Entry]) -> None:
         try:
-            self._audit.write(entry, self._clock.time_us() - started_us)
+            self._audit.write(entry, self._clock.time_us() - started_us, parts)
         except AuditUnavailable as error:
             _log.error("audit line not written", rpc=entry.rpc)
             raise RpcFailed(status_of(error)) from error

@@ -1,8 +1,11 @@
 """SigningService over the use cases."""
 
-from google.rpc import status_pb2
+import asyncio
+import hashlib
 
 from privyseal.v1 import signing_service_pb2 as pb
+from privyseald.audit.entry import Entry
+from privyseald.caller import Caller
 from privyseald.errors import FieldInvalid, PrivysealError
 from privyseald.key import key_id_of
 from privyseald.rpc.call import Call
@@ -13,7 +16,7 @@ from privyseald.rpc.convert import (
     sign_command,
     sign_response,
 )
-from privyseald.rpc.status import status_of
+from privyseald.rpc.status import code_name, status_of
 from privyseald.usecases.create_key import CreateKey, CreateKeyCommand, Generated, VenueIssued
 from privyseald.usecases.login import Login
 from privyseald.usecases.logout import Logout
@@ -21,6 +24,7 @@ from privyseald.usecases.sign import Sign
 from privyseald.venues.venue import KeyOrder
 
 _MAX_BATCH = 1_000
+_BATCH_STRIDE = 32
 
 
 class SigningServicer:
@@ -34,27 +38,41 @@ class SigningServicer:
 
     async def sign(self, request: pb.SignRequest, call: Call) -> pb.SignResponse:
         """Sign one request."""
-        call.entry.key, call.entry.request_id = request.key[:80], request.request_id[:40]
-        call.entry.operation = _operation(request)
-        return sign_response(await self._sign(call.caller, sign_command(request), call.entry))
+        return await self._sign_one(request, call.caller, call.entry)
 
     async def batch_sign(self, request: pb.BatchSignRequest, call: Call) -> pb.BatchSignResponse:
-        """Sign several, each with a status of its own."""
+        """Sign several, each with a status and an audit line of its own."""
         count = len(request.requests)
         if not 1 <= count <= _MAX_BATCH:
             raise FieldInvalid("requests", f"has {count} entries; give 1 to {_MAX_BATCH}")
         call.entry.operation = f"batch of {count}"
         response = pb.BatchSignResponse()
-        for one in request.requests:
+        for number, one in enumerate(request.requests, start=1):
+            entry = Entry(f"{call.entry.rpc}[{number}]", call.caller.name)
+            entry.request_sha256 = hashlib.sha256(one.SerializeToString()).hexdigest()
+            call.parts.append(entry)
             result = response.results.add()
             try:
-                signed = await self._sign(call.caller, sign_command(one), call.entry)
+                result.response.CopyFrom(await self._sign_one(one, call.caller, entry))
             except PrivysealError as error:
-                result.status.CopyFrom(status_of(error))
+                status = status_of(error)
+                result.status.CopyFrom(status)
+                entry.code, entry.decision = code_name(status.code), "refused"
+                entry.reason = error.reason
             else:
-                result.response.CopyFrom(sign_response(signed))
-                result.status.CopyFrom(status_pb2.Status())
+                result.status.SetInParent()
+                entry.code, entry.decision = "OK", "allowed"
+            if number % _BATCH_STRIDE == 0:
+                # Others shall not wait for the whole of a large batch.
+                await asyncio.sleep(0)
         return response
+
+    async def _sign_one(
+        self, request: pb.SignRequest, caller: Caller, entry: Entry
+    ) -> pb.SignResponse:
+        entry.key, entry.request_id = request.key[:80], request.request_id[:40]
+        entry.operation = _operation(request)
+        return sign_response(await self._sign(caller, sign_command(request), entry))
 
     async def login(self, request: pb.LoginRequest, call: Call) -> pb.LoginResponse:
         """Return the key's session."""

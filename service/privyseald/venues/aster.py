@@ -7,7 +7,6 @@ Example 3 prints a wrong signature: query and body are joined with nothing betwe
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 
 from privyseald.errors import FieldInvalid
 from privyseald.key import Algorithm
@@ -164,9 +163,11 @@ class Aster:
         else:
             query = f"{query}&signature={signature}"
         return signed_request(
-            replace(request, query=query, body=body.encode()),
+            request,
             environment,
             headers,
+            query=query,
+            body=body.encode(),
             expire_time_ms=moment.time_ms + int(window),
         )
 

@@ -8,7 +8,6 @@ for the nonce. Official samples differ on percent-encoding: see docs/venues.md.
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 
 from privyseald.errors import FieldInvalid, IntentUnsupported
 from privyseald.key import Algorithm
@@ -161,9 +160,11 @@ class AsterV3:
         signature = await credential.signer.sign(message.digest(text.encode()))
         signed = f"{text}&signature=0x{signature.hex()}"
         return signed_request(
-            replace(request, query=signed) if in_query else replace(request, body=signed.encode()),
+            request,
             environment,
             (),
+            query=signed if in_query else None,
+            body=None if in_query else signed.encode(),
             expire_time_ms=(moment.nonce or 0) // 1_000 + _WINDOW_MS,
         )
 

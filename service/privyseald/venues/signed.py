@@ -19,12 +19,19 @@ def signed_request(
     environment: Environment,
     headers: tuple[tuple[str, str], ...],
     *,
+    query: str | None = None,
+    body: bytes | None = None,
     expire_time_ms: int | None = None,
 ) -> SignedHttpRequest:
-    """Return what to send. A body gets a Content-Type, the request's own."""
+    """Return what to send: query and body as the signer made them, else the request's own.
+
+    A body gets a Content-Type.
+    """
+    query = request.query if query is None else query
+    body = request.body if body is None else body
     url = environment.url(request.path) or ""
-    if request.query:
-        url = f"{url}?{request.query}"
-    if request.body:
+    if query:
+        url = f"{url}?{query}"
+    if body:
         headers = (("Content-Type", request.content_type), *headers)
-    return SignedHttpRequest(request.method, url, headers, request.body, expire_time_ms)
+    return SignedHttpRequest(request.method, url, headers, body, expire_time_ms)

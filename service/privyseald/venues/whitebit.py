@@ -216,5 +216,5 @@ class Whitebit:
         )
         expire_time_ms = (moment.nonce or 0) + _WINDOW_MS if in_window else None
         return signed_request(
-            replace(request, body=body), environment, headers, expire_time_ms=expire_time_ms
+            request, environment, headers, body=body, expire_time_ms=expire_time_ms
         )
