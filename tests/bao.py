@@ -38,9 +38,9 @@ class BaoServer:
         self._tls = tls
         self._ca_file = ca_file
         self._settings = settings
-        self._port = port or free_port()
+        self.port = port or free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.root_token = ""
         self._was_restarted = False
         (folder / "raft").mkdir(parents=True)
@@ -58,9 +58,12 @@ class BaoServer:
         answer = self._session().put(f"{self.url}/v1/sys/init", json=shares, timeout=10)
         self.root_token = answer.json()["root_token"]
         self._await_health(200)
-        sys = self.root().sys
-        sys.enable_secrets_engine("kv", path=MOUNT, options={"version": "2"})
-        sys.enable_auth_method("approle")
+        self.mount_kv()
+        self.root().sys.enable_auth_method("approle")
+
+    def mount_kv(self) -> None:
+        """Mount KV v2 at `signer/`, and wait until it can be used."""
+        self.root().sys.enable_secrets_engine("kv", path=MOUNT, options={"version": "2"})
         self._await_kv()
 
     def launch(self) -> None:
@@ -214,7 +217,7 @@ storage "raft" {{
   performance_multiplier = 1
 }}
 listener "tcp" {{
-  address = "127.0.0.1:{self._port}"
+  address = "127.0.0.1:{self.port}"
   cluster_address = "{cluster}"
   {tls}
 }}

@@ -56,6 +56,14 @@ class BaoCluster:
         _await(lambda: self._votes().count(True) == len(self.nodes), "three voters")
         _await(lambda: all(node.is_well() for node in self.nodes), "three well nodes")
 
+    def revive(self) -> None:
+        """Start what was stopped."""
+        for node in self.nodes:
+            if not node.is_well():
+                node.stop()
+                node.launch()
+        self.await_voters()
+
     def leader(self) -> "BaoNode":
         """Return the node that leads now."""
         _await(lambda: any(node.is_leader() for node in self.nodes), "a leader")

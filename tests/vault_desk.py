@@ -11,13 +11,14 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from bao import MOUNT, BaoServer
+from bao_cluster import BaoCluster
 from privyseal.v1 import signing_service_pb2 as pb
 from service import KIIEX, OPERATOR, WHITEBIT, Service, Stubs, failure_of, sign_request
 from slow_proxy import SlowProxy
 from vault_policies import policy
 
 _DEADLINE_S = 20.0
-_COLD_KEYS = 150
+_COLD_KEYS = 80
 
 Probe = Callable[[], Awaitable[str]]
 
@@ -30,15 +31,23 @@ class VaultDesk:
     """
 
     def __init__(
-        self, folder: Path, bao: BaoServer, *targets: str, soft_ms: int = 200, hard_ms: int = 60_000
+        self,
+        folder: Path,
+        bao: BaoServer,
+        cluster: BaoCluster | None = None,
+        *,
+        soft_ms: int = 200,
+        hard_ms: int = 60_000,
     ) -> None:
         self.bao = bao
+        self.cluster = cluster
+        self.other: BaoServer | None = None
+        self.folder = folder
         self.prefix = f"desk-{secrets.token_hex(4)}"
-        self.proxy = SlowProxy(*(targets or (bao.url,)))
+        self.proxy = SlowProxy(*(node.url for node in (cluster.nodes if cluster else [bao])))
         self.role = ""
         self.service: Service
         self.stubs: Stubs
-        self._folder = folder
         self._store = {
             "url": f"vault://{MOUNT}/{self.prefix}",
             "key_file": None,
@@ -55,11 +64,11 @@ class VaultDesk:
         vault = {
             "address": self.proxy.url,
             "auth": "approle",
-            "role_id_file": self._folder / "role-id",
-            "secret_id_file": self._folder / "secret-id",
+            "role_id_file": self.folder / "role-id",
+            "secret_id_file": self.folder / "secret-id",
         }
         self.service = await self._open.enter_async_context(
-            Service(self._folder, vault=vault, store=self._store)
+            Service(self.folder, vault=vault, store=self._store)
         )
         self.stubs = await self.service.as_caller(OPERATOR)
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.service.app.server.ops_port}")
@@ -70,11 +79,6 @@ class VaultDesk:
     async def __aexit__(self, *_: object) -> None:
         self.proxy.delay_s = 0
         await self._open.aclose()
-
-    @property
-    def policy_name(self) -> str:
-        """The name of the role's policy; it is that of the role."""
-        return self.role
 
     @property
     def probes(self) -> dict[str, Probe]:
@@ -116,12 +120,16 @@ class VaultDesk:
 
     def write_keys(self) -> None:
         """Write the desk's keys as a custodian does by hand."""
-        whitebit = {"venue": "whitebit", "algorithm": "hmac-sha512", "api_secret": WHITEBIT.material}
+        whitebit = {
+            "venue": "whitebit",
+            "algorithm": "hmac-sha512",
+            "api_secret": WHITEBIT.material,
+        }
         kiiex = {"venue": "kiiex", "algorithm": "hmac-sha256", "api_secret": KIIEX.material}
-        self.write_key("warm", **whitebit, **WHITEBIT.fields)
-        self.write_key("login", **kiiex, **KIIEX.fields)
         for number in range(_COLD_KEYS):
             self.write_key(f"cold-{number}", **whitebit, api_key=f"cold-{number}")
+        self.write_key("login", **kiiex, **KIIEX.fields)
+        self.write_key("warm", **whitebit, **WHITEBIT.fields)
 
     def write_key(self, key_id: str, **data: str) -> None:
         """Do what `vault kv put` does."""
@@ -129,10 +137,10 @@ class VaultDesk:
 
     def _set_up(self) -> None:
         self.role = self.bao.approle(policy("custodian", self.prefix), token_ttl="1h")
-        (self._folder / "role-id").write_text(self.bao.role_id(self.role))
-        (self._folder / "secret-id").write_text(self.bao.secret_id(self.role))
+        (self.folder / "role-id").write_text(self.bao.role_id(self.role))
+        (self.folder / "secret-id").write_text(self.bao.secret_id(self.role))
         for name in ("role-id", "secret-id"):
-            (self._folder / name).chmod(0o600)
+            (self.folder / name).chmod(0o600)
         self.write_keys()
 
 

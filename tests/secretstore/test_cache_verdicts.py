@@ -1,5 +1,7 @@
 """What a store said of a key that can't be had is remembered for a moment, and bounded."""
 
+import asyncio
+
 import pytest
 
 from cache_desk import HARD_MS, Desk
@@ -119,3 +121,22 @@ async def test_a_key_that_comes_back_is_remembered_as_known(desk: Desk) -> None:
     await desk.state()
 
     assert 0 == len(desk.cache._verdicts)
+
+
+async def test_a_store_that_hangs_holds_up_nobody_without_hope(desk: Desk) -> None:
+    """Where the store was away the last time, a refusal comes within half a second."""
+    desk.failure = SecretStoreSealed("sealed", retry_after_ms=1_000)
+    await refused(desk)
+    desk.clock.advance(1_000)
+    desk.go.clear()
+    async with asyncio.timeout(1):
+        failures = await asyncio.gather(*(refused(desk) for _ in range(50)))
+
+    assert {(SecretStoreUnreachable, 1_000)} == {
+        (type(each), each.retry_after_ms) for each in failures
+    }
+    assert 2 == desk.reads
+    desk.failure = None
+    desk.go.set()
+    await desk.quiet()
+    assert KeyState.ENABLED is await desk.state()

@@ -7,11 +7,17 @@ store says of a key, that it is deleted, malformed or forbidden, takes effect wh
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from privyseald.clock import Clock
-from privyseald.errors import PrivysealError, SecretStoreForbidden, Unavailable
+from privyseald.errors import (
+    PrivysealError,
+    SecretStoreForbidden,
+    SecretStoreUnreachable,
+    Unavailable,
+)
 from privyseald.secretstore.store import SecretStore
 from privyseald.secretstore.verdicts import Verdicts
 from privyseald.signing.signer import Credential
@@ -19,7 +25,7 @@ from privyseald.signing.signer import Credential
 _T = TypeVar("_T")
 # While the store is away, how long it is left alone: no request waits for it meanwhile.
 _PAUSE_MS = 1_000
-# How long a caller waits for the store when there is a key that may serve.
+# How long a caller waits for the store when there is a key that may serve, or little hope.
 _PATIENCE_S = 0.5
 
 
@@ -73,8 +79,7 @@ class KeyCache(Generic[_T]):
         entry = self._entries.get(key_id)
         now_ms = self._clock.monotonic_ms()
         if entry is None or not self._may_serve(key_id, entry):
-            self._verdicts.check(key_id)
-            return await asyncio.shield(self._start_check(key_id))
+            return await self._read(key_id)
         age_ms = now_ms - entry.checked_ms
         if age_ms < self._policy.soft_ms or now_ms < entry.pause_until_ms:
             return entry.opened
@@ -104,6 +109,20 @@ class KeyCache(Generic[_T]):
             if oldest.checked_ms >= gone_ms and len(self._entries) <= self._policy.most:
                 return
             del self._entries[oldest_id]
+
+    async def _read(self, key_id: str) -> _T:
+        """Wait for the store; not for long, where it was away the last time."""
+        self._verdicts.check(key_id)
+        check = self._start_check(key_id)
+        if not self._verdicts.is_store_away(key_id):
+            return await asyncio.shield(check)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                return await asyncio.shield(check)
+        raise SecretStoreUnreachable(
+            "the secret store is slow to answer, after it was away; try again later",
+            retry_after_ms=_PAUSE_MS,
+        )
 
     def _may_serve(self, key_id: str, entry: _Entry[_T]) -> bool:
         """Whether a key may be used without the store: not past its hard life, nor dropped."""

@@ -60,13 +60,17 @@ class Verdicts:
             return
         left_ms = verdict.until_ms - self._clock.monotonic_ms()
         if left_ms <= 0:
-            del self._verdicts[key_id]
             return
         raise verdict.kind(
             verdict.message,
             metadata=verdict.metadata,
             retry_after_ms=left_ms if verdict.tells_delay else None,
         )
+
+    def is_store_away(self, key_id: str) -> bool:
+        """Whether the store was away when it was last asked for the key, however long ago."""
+        verdict = self._verdicts.get(key_id)
+        return verdict is not None and issubclass(verdict.kind, Unavailable)
 
     def forget(self, key_id: str) -> None:
         """Ask the store the next time."""
