@@ -15,7 +15,7 @@ JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "Jso
 
 _MAX_DEPTH = 64
 _MAX_DIGITS = 400
-_BLANKS = (b" ", b"\t", b"\r", b"\n")
+_BLANK_OR_SLASH = re.compile(rb"[ \t\r\n]|\\/")
 _STRING_OR_BLANK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[ \t\r\n]+', re.DOTALL)
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 # A string may lack its end: what is searched here is not known to be JSON yet, and a pattern
@@ -98,7 +98,7 @@ def compact(body: bytes) -> bytes:
 
     Key order, digits and all other escapes stay as they are.
     """
-    if b"\\/" not in body and not any(blank in body for blank in _BLANKS):
+    if not _BLANK_OR_SLASH.search(body):
         return body
     return _STRING_OR_BLANK.sub(_compact_token, body)
 
