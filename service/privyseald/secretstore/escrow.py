@@ -5,21 +5,21 @@ is asked of the store each time and not kept here: who could swap it could read 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from privyseald.clock import Clock
-from privyseald.errors import EscrowUnavailable, FieldInvalid
+from privyseald.errors import EscrowUnavailable
 from privyseald.secretstore.document import KeyDocument
 from privyseald.secretstore.escrow_directory import EscrowDirectory, Place
 from privyseald.secretstore.escrow_record import EscrowRecord, seal_document
-from privyseald.secretstore.refusals import document_malformed
+from privyseald.secretstore.own_opening_key import own_opening_key
 from privyseald.secretstore.store import SecretStore
-from privyseald.signing.sealed_box import OpeningKey, SealingKey, generate_opening_key
+from privyseald.signing.sealed_box import OpeningKey, SealingKey
 
 ESCROW_KEY = "escrow"
 _LOCK_PAUSE_S = 0.02
@@ -46,7 +46,7 @@ class Escrow:
         self._records: dict[Path, EscrowRecord] = {}
         self._unread: tuple[str, ...] = ()
         self._blocked: dict[Path, str] = {}
-        self._abandoned: set[tuple[str, str]] = set()
+        self._abandoned: dict[tuple[str, str], Path] = {}
         self._tasks = asyncio.Lock()
         self.changed = asyncio.Event()
 
@@ -55,9 +55,7 @@ class Escrow:
         """Open or make the directory, and take up what a crash left. Raises ConfigInvalid."""
         escrow = cls(EscrowDirectory.open_path(path), clock)
         try:
-            for name in escrow._directory.sweep():
-                key_id, request_id, _ = name.rsplit(".", 2)
-                escrow._abandoned.add((key_id, request_id))
+            escrow._directory.sweep()
             escrow.refresh()
         except OSError as error:
             _log.warning("escrow directory not read whole", cause=error.strerror)
@@ -69,6 +67,9 @@ class Escrow:
         self._records = {path: record for path, record in found.items() if record is not None}
         self._unread = tuple(path.name for path, record in found.items() if record is None)
         self._blocked = {path: why for path, why in self._blocked.items() if path in found}
+        for name, path in self._directory.abandoned().items():
+            key_id, request_id, _ = name.rsplit(".", 2)
+            self._abandoned[key_id, request_id] = path
 
     def records(self) -> tuple[tuple[Path, EscrowRecord], ...]:
         """Return all records with their files."""
@@ -143,22 +144,34 @@ class Escrow:
 
     async def leave(self, place: EscrowPlace) -> None:
         """Give the place back: there is nothing to keep."""
-        await asyncio.to_thread(self._directory.leave, place.place)
+        with self._untidy(place.place.path):
+            await asyncio.to_thread(self._directory.leave, place.place)
 
     async def abandon(self, place: EscrowPlace) -> None:
         """Give the place back, and remember that nobody knows what the venue did."""
-        self._abandoned.add((place.key_id, place.request_id))
-        await self.leave(place)
+        path = place.place.path
+        self._abandoned[place.key_id, place.request_id] = path
+        with self._untidy(path):
+            await asyncio.to_thread(self._directory.abandon, place.place)
+            self.refresh()
+
+    def abandoned(self) -> tuple[tuple[str, str], ...]:
+        """Return key id and request id of what was abandoned, also before a restart."""
+        return tuple(self._abandoned)
+
+    async def forget_abandoned(self, key_id: str, request_id: str) -> None:
+        """Forget it: a custodian has settled what became of it."""
+        path = self._abandoned.pop((key_id, request_id))
+        with self._untidy(path):
+            await asyncio.to_thread(self._directory.remove, path)
 
     async def remove(self, path: Path) -> None:
         """Erase a record that the store has, or that a custodian deleted."""
         self._records.pop(path, None)
         self._blocked.pop(path, None)
-        try:
+        # What can't be removed is found again by the reconciler, whose key the store has then.
+        with self._untidy(path):
             await asyncio.to_thread(self._directory.remove, path)
-        except OSError as error:
-            # The reconciler finds it again, finds the key in the store, and removes it then.
-            _log.warning("escrow record not removed", file=path.name, cause=error.strerror)
 
     def block(self, path: Path, cause: str) -> None:
         """Note that the store will not take a record until somebody acts."""
@@ -170,13 +183,15 @@ class Escrow:
 
     async def opening_key(self, store: SecretStore) -> OpeningKey:
         """Return the private half, which the store makes and keeps. Raises what it raises."""
-        material = await store.own_key(ESCROW_KEY, generate_opening_key)
+        return await own_opening_key(store, ESCROW_KEY)
+
+    @contextmanager
+    def _untidy(self, path: Path) -> Iterator[None]:
+        """Let a file that can't be tidied away do no more harm than a line in the log."""
         try:
-            return OpeningKey(material)
-        except FieldInvalid as error:
-            raise document_malformed(error.field, error.description) from error
-        finally:
-            material.wipe()
+            yield
+        except OSError as error:
+            _log.warning("escrow file left", file=path.name, cause=error.strerror)
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from privyseald.config_error import ConfigInvalid
 from privyseald.secretstore.escrow_record import EscrowRecord, RecordBroken, read_escrow_record
 
-_RECORD, _PLACE, _LOCK = ".record", ".place", "lock"
+_RECORD, _PLACE, _ABANDONED, _LOCK = ".record", ".place", ".abandoned", "lock"
 _ROOM_BYTES = 16 * 1_024
 _MAX_BYTES = 256 * 1_024
 
@@ -91,9 +91,21 @@ class EscrowDirectory:
         return place.record_path
 
     def leave(self, place: Place) -> None:
-        """Give a place back that no record came for."""
+        """Give a place back that nothing can have come for."""
         place.path.unlink(missing_ok=True)
         os.close(place.file)
+
+    def abandon(self, place: Place) -> None:
+        """Give the room of a place back, and keep its name: nobody knows what was to come."""
+        try:
+            _empty(place.path, place.file)
+        finally:
+            os.close(place.file)
+
+    def abandoned(self) -> dict[str, Path]:
+        """Return the names of places that their owners died in or gave up, with their files."""
+        paths = sorted(self._path.glob("*" + _ABANDONED))
+        return {path.name.removesuffix(_ABANDONED): path for path in paths}
 
     def records(self) -> dict[Path, EscrowRecord | None]:
         """Return the records by their files; None for what is no whole record."""
@@ -101,30 +113,27 @@ class EscrowDirectory:
         return {path: record for path, record in found.items() if path.exists()}
 
     def remove(self, path: Path) -> None:
-        """Erase a record."""
+        """Erase a file."""
         path.unlink(missing_ok=True)
         self._sync()
 
-    def sweep(self) -> tuple[str, ...]:
-        """Adopt the records that a crash left in their places; return the names of places whose
-        owner died without one.
+    def sweep(self) -> None:
+        """Adopt the records that a crash left in their places; abandon the places whose owner
+        died without one.
         """
-        abandoned = []
         for path in sorted(self._path.glob("*" + _PLACE)):
             with suppress(BlockingIOError, FileNotFoundError):
                 file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     if _read(path) is None:
-                        path.unlink()
-                        abandoned.append(path.name.removesuffix(_PLACE))
+                        _empty(path, file)
                     else:
                         os.fsync(file)
                         path.rename(path.with_suffix(_RECORD))
                 finally:
                     os.close(file)
         self._sync()
-        return tuple(abandoned)
 
     def try_lock(self) -> bool:
         """Take the lock between processes, unless another has it."""
@@ -156,6 +165,11 @@ def _read(path: Path) -> EscrowRecord | None:
             return read_escrow_record(file.read(_MAX_BYTES))
     except (OSError, RecordBroken):
         return None
+
+
+def _empty(path: Path, file: int) -> None:
+    os.ftruncate(file, 0)
+    path.rename(path.with_suffix(_ABANDONED))
 
 
 def _write_whole(file: int, content: bytes) -> None:

@@ -104,6 +104,7 @@ class Reconcile:
         store raises.
         """
         findings: dict[str, Finding] = {}
+        settled = set(self._escrow.abandoned())
         is_any_young = False
         after = ""
         while True:
@@ -113,6 +114,7 @@ class Reconcile:
                 origin = await self._reserved(key)
                 if origin is None:
                     continue
+                settled.discard((key.key_id, origin.request_id))
                 is_abandoned = self._escrow.is_abandoned(key.key_id, origin.request_id)
                 if not is_abandoned and may_be_under_way(origin, self._clock, self._longest_ms):
                     is_any_young = True
@@ -122,6 +124,8 @@ class Reconcile:
                 )
             after = page.next_after
             if not after:
+                for key_id, request_id in settled:
+                    await self._escrow.forget_abandoned(key_id, request_id)
                 self._told_reservations = self._tell(self._told_reservations, findings)
                 return tuple(findings.values()), is_any_young
             await asyncio.sleep(pause_ratio * (self._clock.monotonic_ms() - begun_ms) / 1_000)
