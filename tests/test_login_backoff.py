@@ -15,6 +15,7 @@ from privyseald.errors import (
     VenueOutcomeUnknown,
     VenueRateLimited,
     VenueRefused,
+    VenueUnreachable,
 )
 from privyseald.sessions import Sessions
 from session_desk import KEY, VenueDesk, login
@@ -147,10 +148,29 @@ async def test_two_key_ids_of_one_account_back_off_together(
     assert "token-2" == await login(sessions, venue.log_in, other)
 
 
-async def test_an_outage_is_no_refusal(sessions: Sessions, venue: VenueDesk) -> None:
-    """Only the venue's no begins a wait; a venue that did not answer can be asked again."""
-    venue.refusal = VenueOutcomeUnknown("no answer")
-    with pytest.raises(VenueOutcomeUnknown):
+async def test_an_unknown_outcome_is_soon_worth_a_retry(
+    clock: FakeClock, sessions: Sessions, venue: VenueDesk
+) -> None:
+    """It may have counted as a failed login, so the venue is left alone for 5 s, then 10 s."""
+    for wait_ms in (5_000, 10_000):
+        venue.refusal = VenueOutcomeUnknown("no answer")
+        with pytest.raises(VenueOutcomeUnknown):
+            await login(sessions, venue.log_in)
+        calls = venue.calls
+        clock.advance(wait_ms - 1)
+        with pytest.raises(VenueOutcomeUnknown) as caught:
+            await login(sessions, venue.log_in)
+        assert (1, calls) == (caught.value.retry_after_ms, venue.calls)
+        clock.advance(1)
+    venue.refusal = None
+
+    assert "token-3" == await login(sessions, venue.log_in)
+
+
+async def test_a_venue_out_of_reach_is_asked_again(sessions: Sessions, venue: VenueDesk) -> None:
+    """What did not reach the venue can't have counted there, so there is no wait."""
+    venue.refusal = VenueUnreachable("not there")
+    with pytest.raises(VenueUnreachable):
         await login(sessions, venue.log_in)
     venue.refusal = None
 

@@ -5,7 +5,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from privyseald.clock import Clock
-from privyseald.errors import LoginBackingOff, VenueAccountLocked, VenueRefused
+from privyseald.errors import (
+    LoginBackingOff,
+    VenueAccountLocked,
+    VenueOutcomeUnknown,
+    VenueRefused,
+)
 from privyseald.key import Key
 from privyseald.venues.venue import Session
 
@@ -14,6 +19,7 @@ _MARGIN_MS = 10_000
 # For a venue that tells no life span.
 _UNKNOWN_LIFE_MS = 1_800_000
 _FIRST_BACKOFF_MS = 30_000
+_FIRST_UNKNOWN_BACKOFF_MS = 5_000
 _LAST_BACKOFF_MS = 3_600_000
 
 
@@ -36,7 +42,7 @@ class _LogIn:
 class _Refusal:
     """What the venue said; not the exception, whose frames hold what was sent."""
 
-    kind: type[VenueRefused]
+    kind: type[VenueRefused] | type[VenueOutcomeUnknown]
     message: str
     metadata: Mapping[str, str]
     backoff_ms: int
@@ -69,9 +75,9 @@ class Sessions:
     ) -> Session:
         """Return the current session, or what `log_in` returns; one call for all who wait.
 
-        After a refusal the venue is left alone: 30 s at first, doubling to an hour. `force`
-        does not shorten that. Raises LoginBackingOff, VenueAccountLocked, and what `log_in`
-        raises.
+        After a refusal the venue is left alone: 30 s at first, doubling to an hour; after an
+        outcome that is not known, 5 s at first. `force` does not shorten that.
+        Raises LoginBackingOff, VenueAccountLocked, and what `log_in` raises.
         """
         under_way = self._logins.get(key.key_id)
         if under_way is None or not _is_same(under_way.key, key):
@@ -95,7 +101,11 @@ class Sessions:
         try:
             session = await log_in()
         except VenueRefused as error:
-            self._back_off(key, error)
+            self._back_off(key, error, _FIRST_BACKOFF_MS)
+            raise
+        except VenueOutcomeUnknown as error:
+            # It may have been one more failed login in the venue's eyes.
+            self._back_off(key, error, _FIRST_UNKNOWN_BACKOFF_MS)
             raise
         self._refusals.pop(_account(key), None)
         under_way = self._logins.get(key.key_id)
@@ -113,9 +123,10 @@ class Sessions:
             # Marks the exception as seen when every caller went away.
             done.exception()
 
-    def _back_off(self, key: Key, error: VenueRefused) -> None:
+    def _back_off(self, key: Key, error: VenueRefused | VenueOutcomeUnknown, first_ms: int) -> None:
         before = self._refusals.get(_account(key))
-        backoff_ms = min(before.backoff_ms * 2, _LAST_BACKOFF_MS) if before else _FIRST_BACKOFF_MS
+        backoff_ms = max(first_ms, before.backoff_ms * 2 if before else 0)
+        backoff_ms = min(backoff_ms, _LAST_BACKOFF_MS)
         if isinstance(error, VenueAccountLocked):
             backoff_ms = _LAST_BACKOFF_MS
         # What the venue itself asks for may be longer.
@@ -132,10 +143,8 @@ class Sessions:
         left_ms = refusal.until_ms - self._clock.monotonic_ms()
         if left_ms <= 0:
             return
-        if issubclass(refusal.kind, VenueAccountLocked):
-            raise VenueAccountLocked(
-                refusal.message, metadata=refusal.metadata, retry_after_ms=left_ms
-            )
+        if issubclass(refusal.kind, VenueAccountLocked | VenueOutcomeUnknown):
+            raise refusal.kind(refusal.message, metadata=refusal.metadata, retry_after_ms=left_ms)
         raise LoginBackingOff(
             f"the venue refused the last login of {key.name}; asking again could lock the "
             f"account, so wait {-(-left_ms // 1_000)} s. It said: {refusal.message}",

@@ -306,14 +306,28 @@ async def test_a_locked_user_is_left_alone(stopped: Service, clock: FakeClock) -
 async def test_kiiex_answering_nonsense_is_away(
     service: Service, operator: Stubs, fault: Fault, reason: str, words: str
 ) -> None:
-    """Nonsense is no refusal: UNAVAILABLE, no session, one call; and the next Login works."""
+    """Nonsense is no refusal: UNAVAILABLE, no session, one call; and soon worth a retry."""
     await import_sandbox_key(operator, "kx", KIIEX)
     fault.times = 1
     service.sandbox.faults.add(fault)
     failure = await failure_of(login(operator))
     assert (failure.code, failure.reason) == ("UNAVAILABLE", reason)
     assert words in failure.message
+    assert failure.retry_after_ms == 5_000
+    again = await failure_of(login(operator, force=True))
+    assert (again.code, again.reason) == ("UNAVAILABLE", reason)
     assert len(service.sandbox.requests("kiiex")) == 1
+
+
+async def test_after_a_login_without_an_outcome_the_venue_is_asked_again(
+    stopped: Service, clock: FakeClock
+) -> None:
+    """Five seconds later, which can lock no user, Login works."""
+    operator = await stopped.as_caller(OPERATOR)
+    stopped.sandbox.faults.add(Fault("kiiex", status=500, times=1))
+    await failure_of(login(operator))
+    clock.advance(5_000)
+
     assert (await login(operator)).session.user_id == "149"
 
 
@@ -334,7 +348,7 @@ async def test_aster_answering_a_login_with_nonsense(
     service.sandbox.faults.add(Fault("aster", "*/ae/login", spoil=spoil, times=1))
     failure = await failure_of(login(operator, "wallet"))
     assert (failure.code, failure.reason) == ("UNAVAILABLE", "VENUE_OUTCOME_UNKNOWN")
-    assert (await login(operator, "wallet")).session.user_id == "12345678"
+    assert failure.retry_after_ms == 5_000
 
 
 async def test_a_login_without_a_nonce_did_not_happen(service: Service, operator: Stubs) -> None:
