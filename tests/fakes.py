@@ -136,6 +136,8 @@ class FakeStore:
 
         def act() -> Key:
             key, document = self._find(key_id)
+            if key.state is KeyState.CREATING:
+                raise key_creating(key_id)
             self._held[key_id] = (replace(key, state=state), document)
             return self._held[key_id][0]
 
@@ -163,6 +165,10 @@ class FakeStore:
             return SecretBytes(self._own_keys[name])
 
         return await self._do("own_key", name, act)
+
+    async def unwrap(self, token: SecretBytes, name: str) -> SecretBytes:
+        """Return the token itself, which is its own secret here."""
+        return await self._do("unwrap", name, lambda: SecretBytes(token.reveal()))
 
     async def check(self) -> None:
         """Ask `before`."""

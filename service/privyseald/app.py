@@ -39,6 +39,7 @@ from privyseald.sessions import Sessions
 from privyseald.state.embedded import EmbeddedState
 from privyseald.usecases.create_key import CreateKey
 from privyseald.usecases.create_key_saga import CreateKeySaga, Step
+from privyseald.usecases.delivery import Receive
 from privyseald.usecases.import_key import ImportKey
 from privyseald.usecases.keys import Keys
 from privyseald.usecases.login import Login
@@ -116,6 +117,7 @@ class App:
         )
         open_key, nonces = OpenKey(cache), NonceSource(state, clock)
         sessions, idempotency = Sessions(clock), Idempotency(clock)
+        receive = Receive(self._store)
         # A key that a venue has issued must reach the store before that is closed.
         self._open.push_async_callback(idempotency.settle)
         issue_key = CreateKeySaga(
@@ -135,7 +137,8 @@ class App:
             ),
             "privyseal.v1.KeyService": KeyServicer(
                 Keys(policy, self._store, cache, sessions),
-                ImportKey(policy, venues, self._store, cache, idempotency),
+                ImportKey(policy, venues, self._store, cache, idempotency, receive),
+                receive,
             ),
             "privyseal.v1.VenueService": VenueServicer(venues),
         }

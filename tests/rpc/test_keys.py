@@ -132,17 +132,6 @@ async def test_a_secret_with_a_newline_is_told_what_to_do(operator: Stubs) -> No
     )
 
 
-@pytest.mark.parametrize("kind", ["sealed", "wrapping_token"])
-async def test_material_for_later_is_refused_by_name(operator: Stubs, kind: str) -> None:
-    """The two forms of material that later releases take are refused, with what to give."""
-    request = an_import()
-    request.ClearField("plaintext")
-    setattr(request, kind, b"x" if kind == "sealed" else "x")
-    failure = await failure_of(operator.keys.ImportKey(request))
-    assert (failure.field_name, failure.reason) == (kind, "FIELD_INVALID")
-    assert "is not taken by this release; give 'plaintext'" in failure.message
-
-
 @pytest.mark.parametrize("material", ["0x" + "0" * 64, "f" * 64, "ab", "zz" * 32])
 async def test_what_is_no_private_key_is_refused(operator: Stubs, material: str) -> None:
     """Zero, a number above the curve's order, and what is no hex are no wallets."""

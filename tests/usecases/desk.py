@@ -20,6 +20,7 @@ from privyseald.signing.generate import generate
 from privyseald.signing.secret import SecretBytes
 from privyseald.usecases.create_key import CreateKey
 from privyseald.usecases.create_key_saga import CreateKeySaga, Step
+from privyseald.usecases.delivery import Receive
 from privyseald.usecases.import_key import ImportKey
 from privyseald.usecases.keys import Keys
 from privyseald.usecases.open_key import OpenedKey, OpenKey, match_venue
@@ -105,7 +106,12 @@ class Desk:
         )
         self.reconcile = Reconcile(self.whole_store, self.escrow, self.clock, longest_ms=LONGEST_MS)
         self.import_key = ImportKey(
-            policy, self.venues, self.whole_store, self.cache, self.idempotency
+            policy,
+            self.venues,
+            self.whole_store,
+            self.cache,
+            self.idempotency,
+            Receive(self.whole_store),
         )
         self.keys = Keys(policy, self.whole_store, self.cache, self.sessions)
 

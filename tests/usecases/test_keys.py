@@ -10,6 +10,7 @@ from privyseald.key import KeyState
 from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy, Rule
 from privyseald.signing.secret import SecretBytes
+from privyseald.usecases.delivery import Plaintext
 from privyseald.usecases.import_key import ImportKeyCommand
 from privyseald.usecases.keys import Keys
 from privyseald.venues.venue import Session
@@ -107,7 +108,12 @@ async def test_an_imported_key_is_not_hidden_by_an_old_one(desk: Desk) -> None:
     """A key that was removed past this server, and is still in memory, ends with the new one."""
     await desk.store.delete("desk-1")
     command = ImportKeyCommand(
-        "desk-1", "whitebit", "", "", {"api_key": "public-key-2"}, SecretBytes("secret-2")
+        "desk-1",
+        "whitebit",
+        "",
+        "",
+        {"api_key": "public-key-2"},
+        Plaintext(SecretBytes("secret-2")),
     )
 
     await desk.import_key(OPERATOR, command, Entry("rpc"))
@@ -125,7 +131,12 @@ async def test_an_import_that_fails_leaves_the_cache_clean(desk: Desk) -> None:
 
     desk.store.before = away
     command = ImportKeyCommand(
-        "desk-1", "whitebit", "", "", {"api_key": "public-key-2"}, SecretBytes("secret-2")
+        "desk-1",
+        "whitebit",
+        "",
+        "",
+        {"api_key": "public-key-2"},
+        Plaintext(SecretBytes("secret-2")),
     )
     with pytest.raises(PrivysealError):
         await desk.import_key(OPERATOR, command, Entry("rpc"))

@@ -1,12 +1,13 @@
 """KeyService over the use cases."""
 
 from privyseal.v1 import key_service_pb2 as pb
-from privyseald.errors import FieldInvalid
 from privyseald.key import key_id_of
 from privyseald.rpc.call import Call
 from privyseald.rpc.convert import fingerprint, key_message
 from privyseald.rpc.page import page_after, page_size, page_token
+from privyseald.signing.sealed_box import SUITE
 from privyseald.signing.secret import SecretBytes
+from privyseald.usecases.delivery import Delivery, Plaintext, Receive, Sealed, WrappingToken
 from privyseald.usecases.import_key import ImportKey, ImportKeyCommand
 from privyseald.usecases.keys import Keys
 
@@ -14,9 +15,10 @@ from privyseald.usecases.keys import Keys
 class KeyServicer:
     """Translates; decides nothing."""
 
-    def __init__(self, keys: Keys, import_key: ImportKey) -> None:
+    def __init__(self, keys: Keys, import_key: ImportKey, receive: Receive) -> None:
         self._keys = keys
         self._import_key = import_key
+        self._receive = receive
 
     async def get_key(self, request: pb.GetKeyRequest, call: Call) -> pb.GetKeyResponse:
         """Return a key's public facts."""
@@ -46,13 +48,20 @@ class KeyServicer:
             environment=request.environment,
             algorithm=request.algorithm,
             fields=dict(request.fields),
-            material=_material(request),
+            delivery=_delivery(request),
             labels=dict(request.labels),
             request_id=request.request_id,
             fingerprint=fingerprint(request),
         )
         key = await self._import_key(call.caller, command, call.entry)
         return pb.ImportKeyResponse(key=key_message(key))
+
+    async def get_sealing_key(
+        self, _request: pb.GetSealingKeyRequest, _call: Call
+    ) -> pb.GetSealingKeyResponse:
+        """Return the public key to which secrets are sealed."""
+        key = await self._receive.sealing_key()
+        return pb.GetSealingKeyResponse(key_id=key.fingerprint, public_key=key.raw, suite=SUITE)
 
     async def disable_key(self, request: pb.DisableKeyRequest, call: Call) -> pb.DisableKeyResponse:
         """Stop a key from being used."""
@@ -73,10 +82,10 @@ class KeyServicer:
         return pb.DeleteKeyResponse()
 
 
-def _material(request: pb.ImportKeyRequest) -> SecretBytes:
+def _delivery(request: pb.ImportKeyRequest) -> Delivery:
     kind = request.WhichOneof("material")
-    if kind in {"sealed", "wrapping_token"}:
-        raise FieldInvalid(
-            kind, "is not taken by this release; give 'plaintext', under TLS, until it is"
-        )
-    return SecretBytes(request.plaintext)
+    if kind == "sealed":
+        return Sealed(request.sealed)
+    if kind == "wrapping_token":
+        return WrappingToken(SecretBytes(request.wrapping_token))
+    return Plaintext(SecretBytes(request.plaintext))

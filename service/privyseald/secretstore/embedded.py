@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from privyseald.clock import Clock
 from privyseald.config_error import ConfigInvalid
-from privyseald.errors import SecretStoreUnreachable
+from privyseald.errors import FieldInvalid, SecretStoreUnreachable
 from privyseald.key import Key, KeyState
 from privyseald.secretstore.document import KeyDocument, open_document
 from privyseald.secretstore.origin import Origin
@@ -113,6 +113,14 @@ class EmbeddedStore:
     async def own_key(self, name: str, make: Callable[[], SecretBytes]) -> SecretBytes:
         """Return a key of the service's own; it is a sealed setting of the file."""
         return await self._run(lambda: self._own_key(f"own-key/{name}", make))
+
+    async def unwrap(self, token: SecretBytes, name: str) -> SecretBytes:
+        """Refuse: there is no Vault that could unwrap it."""
+        raise FieldInvalid(
+            "wrapping_token",
+            "needs a server that keeps its keys in Vault, and this one keeps them in a file; "
+            "seal the secret with 'privyseal keys seal', and send it as 'sealed'",
+        )
 
     async def check(self) -> None:
         """Read the file."""

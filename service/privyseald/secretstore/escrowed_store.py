@@ -105,6 +105,10 @@ class EscrowedStore:
         """Return a key of the service's own."""
         return await self._store.own_key(name, make)
 
+    async def unwrap(self, token: SecretBytes, name: str) -> SecretBytes:
+        """Return a field of what a response-wrapping token holds."""
+        return await self._store.unwrap(token, name)
+
     async def check(self) -> None:
         """Ask the store."""
         await self._store.check()

@@ -65,6 +65,11 @@ class SecretStore(Protocol):
         there is none yet: of several that ask first, all get the same.
         """
 
+    async def unwrap(self, token: SecretBytes, name: str) -> SecretBytes:
+        """Return the field `name` of what a response-wrapping token holds, and spend the token.
+        Raises FieldInvalid for one that is spent, or holds something else.
+        """
+
     async def check(self) -> None:
         """Return when the store could open a key now; raise what stands in the way."""
 

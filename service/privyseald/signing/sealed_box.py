@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from privyseald.errors import FieldInvalid
 from privyseald.signing.secret import SecretBytes
 
+SUITE = "DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM"
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-_FINGERPRINT_BYTES = 16
+FINGERPRINT_BYTES = 16
 
 
 class BoxBroken(Exception):
@@ -26,8 +27,13 @@ class SealingKey:
 
     def __init__(self, public: X25519PublicKey) -> None:
         self._public = public
-        digest = hashlib.sha256(public.public_bytes_raw()).hexdigest()
-        self.fingerprint = digest[: 2 * _FINGERPRINT_BYTES]
+        self.raw = public.public_bytes_raw()
+        self.fingerprint = hashlib.sha256(self.raw).hexdigest()[: 2 * FINGERPRINT_BYTES]
+
+    @classmethod
+    def from_raw(cls, raw: bytes) -> "SealingKey":
+        """Return the key of its 32 bytes. Raises ValueError."""
+        return cls(X25519PublicKey.from_public_bytes(raw))
 
     def seal(self, plain: bytes, bound: bytes) -> bytes:
         """Return the box: the encapsulated key and the ciphertext."""

@@ -1,23 +1,25 @@
 """ImportKey: a credential that exists already, checked and written into the store."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from privyseald.audit.entry import Entry
 from privyseald.caller import Caller
-from privyseald.errors import FieldInvalid
+from privyseald.errors import KeyUnknown
 from privyseald.idempotency import Idempotency
 from privyseald.key import Key, check_key_id, check_labels
 from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy
 from privyseald.secretstore.cache import KeyCache
 from privyseald.secretstore.document import KeyDocument
+from privyseald.secretstore.refusals import key_exists
 from privyseald.secretstore.store import SecretStore
-from privyseald.signing.schemes import make_signer
-from privyseald.signing.secret import SecretBytes
+from privyseald.usecases.delivery import Delivery, Receive, WrappingToken
 from privyseald.usecases.open_key import OpenedKey
 from privyseald.venues.kinds import algorithm_of, check_fields, key_kind
 from privyseald.venues.registry import Venues
+from privyseald.venues.venue import Environment, KeyKind, Venue
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class ImportKeyCommand:
     environment: str
     algorithm: str
     fields: Mapping[str, str]
-    material: SecretBytes = field(repr=False)
+    delivery: Delivery
     labels: Mapping[str, str] = field(default_factory=dict)
     request_id: str = ""
     fingerprint: bytes = b""
@@ -45,12 +47,14 @@ class ImportKey:
         store: SecretStore,
         cache: KeyCache[OpenedKey],
         idempotency: Idempotency,
+        receive: Receive,
     ) -> None:
         self._policy = policy
         self._venues = venues
         self._store = store
         self._cache = cache
         self._idempotency = idempotency
+        self._receive = receive
 
     async def __call__(self, caller: Caller, command: ImportKeyCommand, entry: Entry) -> Key:
         """Return the key's public facts. Raises FieldInvalid, KeyExists, Unavailable…."""
@@ -62,32 +66,40 @@ class ImportKey:
         kind = key_kind(venue, algorithm_of(venue, command.algorithm))
         check_fields(kind, command.fields)
         check_labels(command.labels)
-        try:
-            signer = make_signer(kind.algorithm, command.material)
-        except FieldInvalid as error:
-            raise FieldInvalid("plaintext", error.description) from error
-        document = KeyDocument(
-            venue=venue.name,
-            environment=environment.name,
-            algorithm=kind.algorithm,
-            fields=command.fields,
-            material=command.material,
-            public_id=command.fields[kind.public_id] if kind.public_id else signer.public_id,
-            labels=command.labels,
-            request_id=command.request_id,
-        )
         key = await self._idempotency.once(
             f"import-key/{caller.name}",
             command.request_id,
             command.fingerprint,
-            lambda: self._create(command.key_id, document),
+            lambda: self._create(command, venue, environment, kind),
         )
         entry.key_version = key.version
         return key
 
-    async def _create(self, key_id: str, document: KeyDocument) -> Key:
+    async def _create(
+        self, command: ImportKeyCommand, venue: Venue, environment: Environment, kind: KeyKind
+    ) -> Key:
+        if isinstance(command.delivery, WrappingToken):
+            await self._check_free(command.key_id)
+        received = await self._receive(command.delivery, command.key_id, venue.name, kind.algorithm)
+        fields = command.fields
+        document = KeyDocument(
+            venue=venue.name,
+            environment=environment.name,
+            algorithm=kind.algorithm,
+            fields=fields,
+            material=received.material,
+            public_id=fields[kind.public_id] if kind.public_id else received.signer.public_id,
+            labels=command.labels,
+            request_id=command.request_id,
+        )
         try:
-            return await self._store.create(key_id, document)
+            return await self._store.create(command.key_id, document)
         finally:
             # A key of this id may have been removed in the store, past this server.
-            self._cache.forget(key_id)
+            self._cache.forget(command.key_id)
+
+    async def _check_free(self, key_id: str) -> None:
+        """Raise KeyExists, and what the store raises, before a token is spent in vain."""
+        with suppress(KeyUnknown):
+            await self._store.get(key_id)
+            raise key_exists(key_id)

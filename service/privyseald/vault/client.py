@@ -22,6 +22,7 @@ from privyseald.vault.backoff import RenewalTimes
 from privyseald.vault.connection import VaultAddress, VaultConnection
 from privyseald.vault.errors import PathMissing, RequestRefused, answer_malformed, denied
 from privyseald.vault.renewal import TokenRenewal
+from privyseald.vault.response_wrapping import unwrap
 from privyseald.vault.session import VaultSession
 from privyseald.vault.transit import TransitEngine
 
@@ -125,6 +126,10 @@ class VaultClient:
         await self._as_us(
             "delete", _pattern(full), lambda token: self._connection.delete(full, token)
         )
+
+    async def unwrap(self, token: SecretBytes, name: str) -> SecretBytes:
+        """Return a field of what a response-wrapping token holds, and spend it."""
+        return await unwrap(self._connection, token, name)
 
     async def check(self, mount: str) -> None:
         """Return when Vault is unsealed, takes our token, and the mount is KV v2."""

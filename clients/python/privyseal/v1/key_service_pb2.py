@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from privyseal.v1 import key_pb2 as privyseal_dot_v1_dot_key__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eprivyseal/v1/key_service.proto\x12\x0cprivyseal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16privyseal/v1/key.proto\"\x1d\n\rGetKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"0\n\x0eGetKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.privyseal.v1.Key\"8\n\x0fListKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x10ListKeysResponse\x12\x1f\n\x04keys\x18\x01 \x03(\x0b\x32\x11.privyseal.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x90\x03\n\x10ImportKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\r\n\x05venue\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12:\n\x06\x66ields\x18\x05 \x03(\x0b\x32*.privyseal.v1.ImportKeyRequest.FieldsEntry\x12\x13\n\tplaintext\x18\x06 \x01(\x0cH\x00\x12\x10\n\x06sealed\x18\x07 \x01(\x0cH\x00\x12\x18\n\x0ewrapping_token\x18\x08 \x01(\tH\x00\x12:\n\x06labels\x18\t \x03(\x0b\x32*.privyseal.v1.ImportKeyRequest.LabelsEntry\x12\x12\n\nrequest_id\x18\n \x01(\t\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\n\n\x08material\"3\n\x11ImportKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.privyseal.v1.Key\"\xc0\x02\n\x10RotateKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\tplaintext\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06sealed\x18\x03 \x01(\x0cH\x00\x12\x18\n\x0ewrapping_token\x18\x04 \x01(\tH\x00\x12\x12\n\x08generate\x18\x05 \x01(\x08H\x00\x12:\n\x06\x66ields\x18\x06 \x03(\x0b\x32*.privyseal.v1.RotateKeyRequest.FieldsEntry\x12>\n\x1a\x61\x63\x63\x65pt_previous_until_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\n\n\x08material\"3\n\x11RotateKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.privyseal.v1.Key\"!\n\x11\x44isableKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"4\n\x12\x44isableKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.privyseal.v1.Key\" \n\x10\x45nableKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x11\x45nableKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.privyseal.v1.Key\" \n\x10\x44\x65leteKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x13\n\x11\x44\x65leteKeyResponse2\xa5\x04\n\nKeyService\x12\x43\n\x06GetKey\x12\x1b.privyseal.v1.GetKeyRequest\x1a\x1c.privyseal.v1.GetKeyResponse\x12I\n\x08ListKeys\x12\x1d.privyseal.v1.ListKeysRequest\x1a\x1e.privyseal.v1.ListKeysResponse\x12L\n\tImportKey\x12\x1e.privyseal.v1.ImportKeyRequest\x1a\x1f.privyseal.v1.ImportKeyResponse\x12L\n\tRotateKey\x12\x1e.privyseal.v1.RotateKeyRequest\x1a\x1f.privyseal.v1.RotateKeyResponse\x12O\n\nDisableKey\x12\x1f.privyseal.v1.DisableKeyRequest\x1a .privyseal.v1.DisableKeyResponse\x12L\n\tEnableKey\x12\x1e.privyseal.v1.EnableKeyRequest\x1a\x1f.privyseal.v1.EnableKeyResponse\x12L\n\tDeleteKey\x12\x1e.privyseal.v1.DeleteKeyRequest\x1a\x1f.privyseal.v1.DeleteKeyResponseBW\n\x0fio.privyseal.v1P\x01ZBgithub.com/privyseal/privyseal/clients/go/privyseal/v1;privysealv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eprivyseal/v1/key_service.proto\x12\x0cprivyseal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16privyseal/v1/key.proto\"\x1d\n\rGetKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"0\n\x0eGetKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.privyseal.v1.Key\"8\n\x0fListKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x10ListKeysResponse\x12\x1f\n\x04keys\x18\x01 \x03(\x0b\x32\x11.privyseal.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x90\x03\n\x10ImportKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\r\n\x05venue\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12:\n\x06\x66ields\x18\x05 \x03(\x0b\x32*.privyseal.v1.ImportKeyRequest.FieldsEntry\x12\x13\n\tplaintext\x18\x06 \x01(\x0cH\x00\x12\x10\n\x06sealed\x18\x07 \x01(\x0cH\x00\x12\x18\n\x0ewrapping_token\x18\x08 \x01(\tH\x00\x12:\n\x06labels\x18\t \x03(\x0b\x32*.privyseal.v1.ImportKeyRequest.LabelsEntry\x12\x12\n\nrequest_id\x18\n \x01(\t\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\n\n\x08material\"3\n\x11ImportKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.privyseal.v1.Key\"\x16\n\x14GetSealingKeyRequest\"J\n\x15GetSealingKeyResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\r\n\x05suite\x18\x03 \x01(\t\"\xc0\x02\n\x10RotateKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\tplaintext\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06sealed\x18\x03 \x01(\x0cH\x00\x12\x18\n\x0ewrapping_token\x18\x04 \x01(\tH\x00\x12\x12\n\x08generate\x18\x05 \x01(\x08H\x00\x12:\n\x06\x66ields\x18\x06 \x03(\x0b\x32*.privyseal.v1.RotateKeyRequest.FieldsEntry\x12>\n\x1a\x61\x63\x63\x65pt_previous_until_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\n\n\x08material\"3\n\x11RotateKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.privyseal.v1.Key\"!\n\x11\x44isableKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"4\n\x12\x44isableKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.privyseal.v1.Key\" \n\x10\x45nableKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x11\x45nableKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.privyseal.v1.Key\" \n\x10\x44\x65leteKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x13\n\x11\x44\x65leteKeyResponse2\xff\x04\n\nKeyService\x12\x43\n\x06GetKey\x12\x1b.privyseal.v1.GetKeyRequest\x1a\x1c.privyseal.v1.GetKeyResponse\x12I\n\x08ListKeys\x12\x1d.privyseal.v1.ListKeysRequest\x1a\x1e.privyseal.v1.ListKeysResponse\x12L\n\tImportKey\x12\x1e.privyseal.v1.ImportKeyRequest\x1a\x1f.privyseal.v1.ImportKeyResponse\x12X\n\rGetSealingKey\x12\".privyseal.v1.GetSealingKeyRequest\x1a#.privyseal.v1.GetSealingKeyResponse\x12L\n\tRotateKey\x12\x1e.privyseal.v1.RotateKeyRequest\x1a\x1f.privyseal.v1.RotateKeyResponse\x12O\n\nDisableKey\x12\x1f.privyseal.v1.DisableKeyRequest\x1a .privyseal.v1.DisableKeyResponse\x12L\n\tEnableKey\x12\x1e.privyseal.v1.EnableKeyRequest\x1a\x1f.privyseal.v1.EnableKeyResponse\x12L\n\tDeleteKey\x12\x1e.privyseal.v1.DeleteKeyRequest\x1a\x1f.privyseal.v1.DeleteKeyResponseBW\n\x0fio.privyseal.v1P\x01ZBgithub.com/privyseal/privyseal/clients/go/privyseal/v1;privysealv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,24 +56,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTKEYREQUEST_LABELSENTRY']._serialized_end=711
   _globals['_IMPORTKEYRESPONSE']._serialized_start=725
   _globals['_IMPORTKEYRESPONSE']._serialized_end=776
-  _globals['_ROTATEKEYREQUEST']._serialized_start=779
-  _globals['_ROTATEKEYREQUEST']._serialized_end=1099
+  _globals['_GETSEALINGKEYREQUEST']._serialized_start=778
+  _globals['_GETSEALINGKEYREQUEST']._serialized_end=800
+  _globals['_GETSEALINGKEYRESPONSE']._serialized_start=802
+  _globals['_GETSEALINGKEYRESPONSE']._serialized_end=876
+  _globals['_ROTATEKEYREQUEST']._serialized_start=879
+  _globals['_ROTATEKEYREQUEST']._serialized_end=1199
   _globals['_ROTATEKEYREQUEST_FIELDSENTRY']._serialized_start=619
   _globals['_ROTATEKEYREQUEST_FIELDSENTRY']._serialized_end=664
-  _globals['_ROTATEKEYRESPONSE']._serialized_start=1101
-  _globals['_ROTATEKEYRESPONSE']._serialized_end=1152
-  _globals['_DISABLEKEYREQUEST']._serialized_start=1154
-  _globals['_DISABLEKEYREQUEST']._serialized_end=1187
-  _globals['_DISABLEKEYRESPONSE']._serialized_start=1189
-  _globals['_DISABLEKEYRESPONSE']._serialized_end=1241
-  _globals['_ENABLEKEYREQUEST']._serialized_start=1243
-  _globals['_ENABLEKEYREQUEST']._serialized_end=1275
-  _globals['_ENABLEKEYRESPONSE']._serialized_start=1277
-  _globals['_ENABLEKEYRESPONSE']._serialized_end=1328
-  _globals['_DELETEKEYREQUEST']._serialized_start=1330
-  _globals['_DELETEKEYREQUEST']._serialized_end=1362
-  _globals['_DELETEKEYRESPONSE']._serialized_start=1364
-  _globals['_DELETEKEYRESPONSE']._serialized_end=1383
-  _globals['_KEYSERVICE']._serialized_start=1386
-  _globals['_KEYSERVICE']._serialized_end=1935
+  _globals['_ROTATEKEYRESPONSE']._serialized_start=1201
+  _globals['_ROTATEKEYRESPONSE']._serialized_end=1252
+  _globals['_DISABLEKEYREQUEST']._serialized_start=1254
+  _globals['_DISABLEKEYREQUEST']._serialized_end=1287
+  _globals['_DISABLEKEYRESPONSE']._serialized_start=1289
+  _globals['_DISABLEKEYRESPONSE']._serialized_end=1341
+  _globals['_ENABLEKEYREQUEST']._serialized_start=1343
+  _globals['_ENABLEKEYREQUEST']._serialized_end=1375
+  _globals['_ENABLEKEYRESPONSE']._serialized_start=1377
+  _globals['_ENABLEKEYRESPONSE']._serialized_end=1428
+  _globals['_DELETEKEYREQUEST']._serialized_start=1430
+  _globals['_DELETEKEYREQUEST']._serialized_end=1462
+  _globals['_DELETEKEYRESPONSE']._serialized_start=1464
+  _globals['_DELETEKEYRESPONSE']._serialized_end=1483
+  _globals['_KEYSERVICE']._serialized_start=1486
+  _globals['_KEYSERVICE']._serialized_end=2125
 # @@protoc_insertion_point(module_scope)

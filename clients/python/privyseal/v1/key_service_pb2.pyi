@@ -187,9 +187,11 @@ class ImportKeyRequest(_message.Message):
     plaintext: _builtins.bytes
     """As it is: under TLS only."""
     sealed: _builtins.bytes
-    """Sealed to the service's public key."""
+    """Sealed to the service's public key, as GetSealingKeyResponse says."""
     wrapping_token: _builtins.str
-    """A Vault response-wrapping token that holds it."""
+    """A Vault response-wrapping token that holds it: of a KV version 2 read, or of
+    `sys/wrapping/wrap`, with a field `api_secret` or `private_key`. It is good for one use.
+    """
     request_id: _builtins.str
     """Optional. A UUID. A retry with the same id returns the first answer."""
     @_builtins.property
@@ -247,6 +249,59 @@ class ImportKeyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImportKeyResponse: _TypeAlias = ImportKeyResponse  # noqa: Y015
+
+@_typing.final
+class GetSealingKeyRequest(_message.Message):
+    """GetSealingKeyRequest asks for the service's public key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSealingKeyRequest: _TypeAlias = GetSealingKeyRequest  # noqa: Y015
+
+@_typing.final
+class GetSealingKeyResponse(_message.Message):
+    """GetSealingKeyResponse holds the public key, and how to seal to it.
+
+    What is sealed is, in this order: the four bytes `PSS1`; the 16 bytes of `key_id`; the 32
+    bytes of the encapsulated key; the ciphertext with its tag. It is HPKE (RFC 9180) in base
+    mode with an empty aad. The info is the UTF-8 text `privyseal sealed secret 1`, a line feed,
+    the key's id, a line feed, the venue's name; so a secret can't be used under another name.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    SUITE_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.str
+    """The first 16 bytes of the public key's SHA-256, in hex."""
+    public_key: _builtins.bytes
+    """The raw public key, 32 bytes."""
+    suite: _builtins.str
+    """`DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM`."""
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.str = ...,
+        public_key: _builtins.bytes = ...,
+        suite: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "public_key", b"public_key", "suite", b"suite"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSealingKeyResponse: _TypeAlias = GetSealingKeyResponse  # noqa: Y015
 
 @_typing.final
 class RotateKeyRequest(_message.Message):

@@ -50,6 +50,11 @@ class KeyServiceStub:
                 request_serializer=privyseal_dot_v1_dot_key__service__pb2.ImportKeyRequest.SerializeToString,
                 response_deserializer=privyseal_dot_v1_dot_key__service__pb2.ImportKeyResponse.FromString,
                 _registered_method=True)
+        self.GetSealingKey = channel.unary_unary(
+                '/privyseal.v1.KeyService/GetSealingKey',
+                request_serializer=privyseal_dot_v1_dot_key__service__pb2.GetSealingKeyRequest.SerializeToString,
+                response_deserializer=privyseal_dot_v1_dot_key__service__pb2.GetSealingKeyResponse.FromString,
+                _registered_method=True)
         self.RotateKey = channel.unary_unary(
                 '/privyseal.v1.KeyService/RotateKey',
                 request_serializer=privyseal_dot_v1_dot_key__service__pb2.RotateKeyRequest.SerializeToString,
@@ -94,6 +99,14 @@ class KeyServiceServicer:
     def ImportKey(self, request, context):
         """ImportKey writes a credential that exists already. It overwrites nothing. Allowed to
         callers whose policy grants `import-key`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSealingKey(self, request, context):
+        """GetSealingKey returns the public key to which a secret is sealed, so that nothing between
+        the custodian and the service carries it in clear. Open to every proved caller.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,6 +161,11 @@ def add_KeyServiceServicer_to_server(servicer, server):
                     servicer.ImportKey,
                     request_deserializer=privyseal_dot_v1_dot_key__service__pb2.ImportKeyRequest.FromString,
                     response_serializer=privyseal_dot_v1_dot_key__service__pb2.ImportKeyResponse.SerializeToString,
+            ),
+            'GetSealingKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSealingKey,
+                    request_deserializer=privyseal_dot_v1_dot_key__service__pb2.GetSealingKeyRequest.FromString,
+                    response_serializer=privyseal_dot_v1_dot_key__service__pb2.GetSealingKeyResponse.SerializeToString,
             ),
             'RotateKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateKey,
@@ -252,6 +270,33 @@ class KeyService:
             '/privyseal.v1.KeyService/ImportKey',
             privyseal_dot_v1_dot_key__service__pb2.ImportKeyRequest.SerializeToString,
             privyseal_dot_v1_dot_key__service__pb2.ImportKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSealingKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/privyseal.v1.KeyService/GetSealingKey',
+            privyseal_dot_v1_dot_key__service__pb2.GetSealingKeyRequest.SerializeToString,
+            privyseal_dot_v1_dot_key__service__pb2.GetSealingKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,10 @@ class KeyServiceStub:
     """ImportKey writes a credential that exists already. It overwrites nothing. Allowed to
     callers whose policy grants `import-key`.
     """
+    GetSealingKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.GetSealingKeyRequest, _key_service_pb2.GetSealingKeyResponse]
+    """GetSealingKey returns the public key to which a secret is sealed, so that nothing between
+    the custodian and the service carries it in clear. Open to every proved caller.
+    """
     RotateKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.RotateKeyRequest, _key_service_pb2.RotateKeyResponse]
     """RotateKey replaces a credential and accepts the old one until a time. Allowed to
     callers whose policy grants `rotate-key`.
@@ -74,6 +78,10 @@ class KeyServiceAsyncStub(KeyServiceStub):
     ImportKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.ImportKeyRequest, _key_service_pb2.ImportKeyResponse]  # type: ignore[assignment]
     """ImportKey writes a credential that exists already. It overwrites nothing. Allowed to
     callers whose policy grants `import-key`.
+    """
+    GetSealingKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.GetSealingKeyRequest, _key_service_pb2.GetSealingKeyResponse]  # type: ignore[assignment]
+    """GetSealingKey returns the public key to which a secret is sealed, so that nothing between
+    the custodian and the service carries it in clear. Open to every proved caller.
     """
     RotateKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.RotateKeyRequest, _key_service_pb2.RotateKeyResponse]  # type: ignore[assignment]
     """RotateKey replaces a credential and accepts the old one until a time. Allowed to
@@ -121,6 +129,16 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_key_service_pb2.ImportKeyResponse, _abc.Awaitable[_key_service_pb2.ImportKeyResponse]]:
         """ImportKey writes a credential that exists already. It overwrites nothing. Allowed to
         callers whose policy grants `import-key`.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSealingKey(
+        self,
+        request: _key_service_pb2.GetSealingKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_key_service_pb2.GetSealingKeyResponse, _abc.Awaitable[_key_service_pb2.GetSealingKeyResponse]]:
+        """GetSealingKey returns the public key to which a secret is sealed, so that nothing between
+        the custodian and the service carries it in clear. Open to every proved caller.
         """
 
     @_abc_1.abstractmethod
