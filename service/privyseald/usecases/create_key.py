@@ -160,6 +160,9 @@ class CreateKey:
                 f"{venue.name} issues no keys by its API; make one on its website and import it",
                 metadata={"venue": venue.name},
             )
+        escrowed = self._issue_key.find(command.key_id, command.request_id)
+        if escrowed is not None:
+            return escrowed
         using = await self._open_key(source.using_key_id)
         if using.venue.name != venue.name or using.environment.name != environment.name:
             raise FieldInvalid(

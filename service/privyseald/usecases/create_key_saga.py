@@ -103,8 +103,6 @@ class CreateKeySaga:
     async def __call__(self, order: IssueOrder) -> Key:
         """Return the new key; its state is ESCROWED where the store did not take it in time."""
         attempt = uuid.uuid4().hex
-        if (found := self._escrow.find_request(order.key_id, order.request_id)) is not None:
-            return await self._found_in_escrow(order.key_id, found[1])
         place = await self._escrow.take_place(self._store, order.key_id, order.request_id, attempt)
         self._did(Step.PLACED)
         try:
@@ -120,6 +118,19 @@ class CreateKeySaga:
         issued = await self._ask(order, place, reserved)
         self._did(Step.ANSWERED)
         return await self._keep(order, place, reserved, issued)
+
+    def find(self, key_id: str, request_id: str) -> Key | None:
+        """Return the key that this request made before, if it waits in escrow: nothing is asked
+        of the venue again. Raises KeyEscrowed when somebody must act before the store takes it.
+        """
+        found = self._escrow.find_request(key_id, request_id)
+        if found is None:
+            return None
+        record, cause = found
+        if cause:
+            raise blocked(key_id, cause)
+        self._escrow.changed.set()
+        return record.key
 
     async def _reserve(self, order: IssueOrder, attempt: str) -> Key:
         """Return the reservation, or the whole key if this request made it before.
@@ -233,12 +244,6 @@ class CreateKeySaga:
             return await self._land(key_id, document, path)
         except PrivysealError as error:
             return error
-
-    async def _found_in_escrow(self, key_id: str, cause: str) -> Key:
-        if cause:
-            raise blocked(key_id, cause)
-        self._escrow.changed.set()
-        return await self._store.get(key_id)
 
     async def _give_up(self, reserved: Key) -> None:
         """Free the id, unless something else stands there by now."""
