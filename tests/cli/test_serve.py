@@ -110,7 +110,7 @@ def test_a_port_in_use_is_named(directory: Path) -> None:
         ("[store]", "[store", "is not TOML"),
         ('"tls/ca.pem"', '"tls/nothing.pem"', "server.tls.client_ca_file: "),
         ('"tls/ca.pem"', '"store.key"', "store.key holds no PEM certificate"),
-        ('"tls/server-key.pem"', '"tls/client-key.pem"', "is not the key of the first certific"),
+        ('"tls/server-key.pem"', '"tls/client-key.pem"', "is not the key of the first"),
         ('"tls/server-key.pem"', '"tls/server.pem"', "server.tls.private_key_file: "),
         ('"policy.yaml"', '"nothing.yaml"', "can't be read; give a YAML file"),
         ('"audit.jsonl"', '"tls"', "can't be opened for appending (Is a directory)"),
