@@ -124,6 +124,10 @@ class Desk:
             if request.url.endswith("/broker-create-api-key")
         ]
 
+    def escrow_files(self) -> list[str]:
+        """Return the names of what lies in the escrow directory."""
+        return sorted(path.name for path in self.escrow_path.iterdir())
+
     def _did(self, step: Step) -> None:
         self.on_step(step)
 

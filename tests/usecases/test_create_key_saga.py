@@ -106,7 +106,7 @@ async def test_the_steps_are_taken_in_the_order_of_the_table(desk: Desk) -> None
 
     assert list(Step) == desk.steps
     assert dict.fromkeys(Step, 1) == desk.saga.steps
-    assert ["lock"] == [path.name for path in desk.escrow_path.iterdir()]
+    assert ["lock"] == desk.escrow_files()
 
 
 async def test_a_reservation_tells_what_the_venue_was_asked_for(desk: Desk) -> None:
@@ -170,7 +170,7 @@ async def test_an_escrowed_key_comes_into_the_store(desk: Desk) -> None:
         credential.fields["api_key"],
     )
     assert () == await desk.reconcile.records()
-    assert ["lock"] == [path.name for path in desk.escrow_path.iterdir()]
+    assert ["lock"] == desk.escrow_files()
 
 
 @pytest.mark.parametrize("restarts", [False, True])
@@ -264,7 +264,7 @@ async def test_a_store_that_is_away_costs_nothing_at_the_venue(desk: Desk, metho
         await create(desk, issued())
 
     assert [] == desk.outbound.sent
-    assert ["lock"] == [path.name for path in desk.escrow_path.iterdir()]
+    assert ["lock"] == desk.escrow_files()
 
 
 async def test_a_full_disk_is_found_before_the_venue_is_asked(desk: Desk) -> None:
@@ -276,7 +276,7 @@ async def test_a_full_disk_is_found_before_the_venue_is_asked(desk: Desk) -> Non
     assert [] == desk.outbound.sent
     with pytest.raises(KeyUnknown):
         await desk.store.get("new")
-    assert ["lock"] == [path.name for path in desk.escrow_path.iterdir()]
+    assert ["lock"] == desk.escrow_files()
 
 
 async def test_a_disk_that_fills_up_meanwhile_harms_nothing(desk: Desk) -> None:
@@ -468,7 +468,7 @@ async def test_a_clear_no_leaves_no_file(desk: Desk) -> None:
     with pytest.raises(VenueRefused):
         await create(desk, issued())
 
-    assert ["lock"] == [path.name for path in desk.escrow_path.iterdir()]
+    assert ["lock"] == desk.escrow_files()
 
 
 async def test_an_unknown_outcome_is_remembered_across_restarts(desk: Desk) -> None:

@@ -207,9 +207,6 @@ class CreateKeySaga:
             _log.error("escrow record not written", key=order.key_id, cause=error.strerror)
         failure = await self._write(order.key_id, document, path)
         if isinstance(failure, Key):
-            self._did(Step.WRITTEN)
-            if path is not None:
-                await self._escrow.remove(path)
             self._did(Step.CLEARED)
             return failure
         if path is None or escrowed is None:
@@ -241,7 +238,7 @@ class CreateKeySaga:
         self, key_id: str, document: KeyDocument, path: Path | None
     ) -> Key | PrivysealError:
         try:
-            return await self._land(key_id, document, path)
+            return await self._land(key_id, document, path, lambda: self._did(Step.WRITTEN))
         except PrivysealError as error:
             return error
 

@@ -155,7 +155,6 @@ class Reconcile:
                 f"another key stands at {key_id}, or the store takes none like it: "
                 f"{error.message}; once that is put right the key is moved in by itself",
             )
-        await self._escrow.remove(path)
         return Finding(Outcome.MOVED, key_id, venue)
 
     async def _reserved(self, key: Key) -> Origin | None:

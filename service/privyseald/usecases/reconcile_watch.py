@@ -11,6 +11,7 @@ from privyseald.usecases.reconcile import Outcome, Reconcile
 
 _FIRST_PAUSE_S = 1.0
 _LAST_PAUSE_S = 60.0
+_IDLE_PAUSE_S = 600.0
 # The reservations of ten thousand keys in Vault are looked through with a tenth of one core.
 _LEISURE = 9.0
 _log = structlog.get_logger("privyseald.reconcile")
@@ -37,7 +38,7 @@ class ReconcileWatch:
             is_any_left = await self._is_any_left()
             pause_s = min(2 * pause_s, _LAST_PAUSE_S) if is_any_left else _FIRST_PAUSE_S
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause_s if is_any_left else None):
+                async with asyncio.timeout(pause_s if is_any_left else _IDLE_PAUSE_S):
                     await self._escrow.changed.wait()
                     pause_s = _FIRST_PAUSE_S
 
