@@ -11,7 +11,7 @@ PROTOS := $(wildcard protos/privyseal/v1/*.proto)
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint type gen gen-check docs-check bench lock clean
+.PHONY: help demo test check fmt lint type gen gen-check docs-check chaos bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,11 @@ gen-check: gen
 
 docs-check: $(STAMP)
 	@$(BIN)/pytest -q --no-cov -p no:randomly tests/docs
+
+chaos: $(STAMP) ## break real Vault servers, write docs/vault-down.md from it; an outage of a minute
+	@$(BIN)/python tests/chaos_table.py
+	@PRIVYSEAL_OUTAGE_S=60 PRIVYSEAL_KEYS_IN_USE=10000 $(BIN)/pytest -q -s --no-cov \
+	  tests/chaos/test_outage_under_load.py tests/chaos/test_ten_thousand_keys.py
 
 bench: $(STAMP) ## CPU per Sign beside an empty RPC and OpenBao transit, as ratios
 	@$(BIN)/python benchmarks/bench.py

@@ -34,7 +34,7 @@ class BaoServer:
         settings: str = "",
         port: int = 0,
     ) -> None:
-        self._folder = folder
+        self.folder = folder
         self._tls = tls
         self._ca_file = ca_file
         self._settings = settings
@@ -68,13 +68,13 @@ class BaoServer:
 
     def launch(self) -> None:
         """Start the process, and wait for nothing."""
-        with (self._folder / "bao.log").open("ab") as log:
+        with (self.folder / "bao.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [BINARY, "server", f"-config={self._folder / 'bao.hcl'}"],
+                [BINARY, "server", f"-config={self.folder / 'bao.hcl'}"],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={"HOME": str(self._folder), "PATH": os.environ["PATH"]},
+                env={"HOME": str(self.folder), "PATH": os.environ["PATH"]},
             )
 
     def stop(self) -> None:
@@ -171,7 +171,7 @@ class BaoServer:
 
     def log_text(self) -> str:
         """Return what the server printed."""
-        return (self._folder / "bao.log").read_text()
+        return (self.folder / "bao.log").read_text()
 
     def _session(self) -> requests.Session:
         session = requests.Session()
@@ -212,7 +212,7 @@ class BaoServer:
             tls = f'tls_cert_file = "{self._tls[0]}"\n  tls_key_file = "{self._tls[1]}"'
         return f"""
 storage "raft" {{
-  path = "{self._folder / "raft"}"
+  path = "{self.folder / "raft"}"
   node_id = "one"
   performance_multiplier = 1
 }}
@@ -223,7 +223,7 @@ listener "tcp" {{
 }}
 seal "static" {{
   current_key_id = "one"
-  current_key = "file://{self._folder / "unseal.key"}"
+  current_key = "file://{self.folder / "unseal.key"}"
 }}
 api_addr = "{self.url}"
 cluster_addr = "https://{cluster}"

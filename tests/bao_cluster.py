@@ -114,7 +114,7 @@ class BaoNode(BaoServer):
             f'node_id = "{self._name}"\n  autopilot_reconcile_interval = "500ms"\n'
             f'  autopilot_update_interval = "500ms"\n  retry_join_as_non_voter = false\n  {join}',
         )
-        return text.replace(str(self._folder / "unseal.key"), str(self._key_file))
+        return text.replace(str(self.folder / "unseal.key"), str(self._key_file))
 
 
 def _await(is_so: Callable[[], bool], what: str) -> None:

@@ -101,7 +101,7 @@ class Day:
 
     async def _until(self, is_so: Callable[[Watch], bool]) -> None:
         async with asyncio.timeout(_LONGEST_S):
-            while not all(is_so(watch) for watch in self.watches.values()):
+            while not all(is_so(watch) for watch in self.watches.values()):  # noqa: ASYNC110  # polls
                 await asyncio.sleep(0.02)
 
 

@@ -65,7 +65,7 @@ def _revoke(desk: VaultDesk) -> None:
 
 
 def _remove_policy(desk: VaultDesk) -> None:
-    desk.bao.root().sys.delete_policy(desk.role)
+    desk.bao.root().delete(f"sys/policies/acl/{desk.role}")
 
 
 def _grant_policy(desk: VaultDesk) -> None:
@@ -112,7 +112,7 @@ def _write_again(desk: VaultDesk) -> None:
 
 
 def _unmount(desk: VaultDesk) -> None:
-    desk.bao.root().sys.disable_secrets_engine(MOUNT)
+    desk.bao.root().delete(f"sys/mounts/{MOUNT}")
 
 
 def _mount_again(desk: VaultDesk) -> None:

@@ -62,7 +62,9 @@ async def _rows(folder: Path) -> list[Row]:
     cluster = BaoCluster(folder / "cluster")
     try:
         for number, scenario in enumerate(SCENARIOS):
-            rows.append(await _row(scenario, folder / str(number), cluster))
+            place = folder / str(number)
+            await asyncio.to_thread(place.mkdir)
+            rows.append(await _row(scenario, place, cluster))
             sys.stdout.write(f"{rows[-1].name}: {rows[-1].healing}\n")
     finally:
         cluster.stop()
@@ -70,7 +72,6 @@ async def _rows(folder: Path) -> list[Row]:
 
 
 async def _row(scenario: Scenario, folder: Path, cluster: BaoCluster) -> Row:
-    folder.mkdir()
     if scenario.needs_cluster:
         if not cluster.nodes[0].root_token:
             await asyncio.to_thread(cluster.start)
