@@ -35,6 +35,7 @@ from privyseald.outbound.http import HttpOutbound
 from privyseald.outbound.outbound import OutboundRequest, OutboundResponse
 from privyseald.sandbox.sandbox import Sandbox
 from privyseald.secretstore.store_key import create_key_file
+from privyseald.usecases.create_key_saga import Step
 
 OPERATOR = "spiffe://privyseal.test/operator"
 TRADER = "spiffe://privyseal.test/trader"
@@ -114,10 +115,16 @@ class Service:
     """An `App` in this event loop, reached over a real connection. Use `async with`."""
 
     def __init__(
-        self, directory: Path, *, clock: Clock | None = None, **sections: dict[str, Any]
+        self,
+        directory: Path,
+        *,
+        clock: Clock | None = None,
+        on_step: Callable[[Step], None] | None = None,
+        **sections: dict[str, Any],
     ) -> None:
         self.directory = directory
         self._clock = clock
+        self._on_step = on_step
         self._sections = sections
         self._open = AsyncExitStack()
         self._ca = TryOutCa()
@@ -127,7 +134,9 @@ class Service:
 
     async def __aenter__(self) -> Self:
         await self._open.enter_async_context(self.sandbox)
-        self.app = await self._open.enter_async_context(App(self.config(), self._clock))
+        self.app = await self._open.enter_async_context(
+            App(self.config(), self._clock, self._on_step)
+        )
         return self
 
     async def __aexit__(
@@ -143,7 +152,9 @@ class Service:
         await self.app.__aexit__()
         if policy is not None:
             self._policy = orjson.dumps(policy)
-        self.app = await self._open.enter_async_context(App(self.config(), self._clock))
+        self.app = await self._open.enter_async_context(
+            App(self.config(), self._clock, self._on_step)
+        )
 
     def override(self, name: str, section: dict[str, Any]) -> None:
         """Set settings that the next start takes."""

@@ -12,7 +12,7 @@ from bao import MOUNT, BaoServer
 from privyseal.v1 import key_pb2, key_service_pb2
 from privyseald.usecases import create_key_saga, reconcile_watch
 from privyseald.usecases.create_key_saga import Step
-from rpc.test_create_key import issued, orders, state_of
+from rpc.test_create_key import issued, orders
 from secret_store_home import store_policy
 from service import (
     ASTER_WALLET,
@@ -68,7 +68,8 @@ async def desk(
 
 async def is_whole(desk: Desk) -> bool:
     """Whether the key came into the store."""
-    return await state_of(desk.stubs, "new") == "KEY_STATE_ENABLED"
+    answer = await desk.stubs.keys.GetKey(key_service_pb2.GetKeyRequest(name="keys/new"))
+    return bool(answer.key.state == key_pb2.KEY_STATE_ENABLED)
 
 
 @pytest.mark.parametrize("fault", ["stop", "seal"])
@@ -98,7 +99,7 @@ async def test_an_outage_after_the_answer_ends_in_escrow_and_heals(desk: Desk, f
     await eventually(lambda: is_whole(desk))
     answer = await desk.stubs.signing.Sign(signing)
     assert (key.public_id, 1) == (
-        dict((h.name, h.value) for h in answer.signed_http_request.headers)["X-MBX-APIKEY"],
+        {each.name: each.value for each in answer.signed_http_request.headers}["X-MBX-APIKEY"],
         orders(desk.service),
     )
 
@@ -108,7 +109,12 @@ async def test_a_restart_of_vault_in_mid_flight_is_waited_for(
 ) -> None:
     """A Vault that comes back within the retries has the key before the caller is answered."""
     monkeypatch.setattr(create_key_saga, "_WRITE_PAUSES_S", (0.2,) * 60)
-    starting = threading.Thread(target=lambda: (time.sleep(0.3), desk.bao.start()))
+
+    def start_later() -> None:
+        time.sleep(0.3)
+        desk.bao.start()
+
+    starting = threading.Thread(target=start_later)
 
     def strike() -> None:
         desk.bao.stop()

@@ -9,6 +9,7 @@ from privyseald.errors import (
     KeyCreating,
     KeyEscrowed,
     KeyUnknown,
+    SecretStoreForbidden,
     Unavailable,
 )
 from privyseald.key import Key, KeyState
@@ -19,6 +20,9 @@ from privyseald.secretstore.refusals import key_exists
 from privyseald.secretstore.store import KeyPage, SecretStore
 from privyseald.signing.secret import SecretBytes
 from privyseald.signing.signer import Credential
+
+# What a store says when it does not have a key, or can't be asked for it.
+_NOT_THERE = (KeyUnknown, Unavailable, SecretStoreForbidden)
 
 
 class EscrowedStore:
@@ -35,7 +39,7 @@ class EscrowedStore:
         """Return the key ready for use. Raises KeyEscrowed for one that waits in escrow."""
         try:
             return await self._store.open(key_id)
-        except (KeyCreating, KeyUnknown, Unavailable) as error:
+        except (KeyCreating, *_NOT_THERE) as error:
             self._refuse_escrowed(key_id, error)
             raise
 
@@ -47,7 +51,7 @@ class EscrowedStore:
         """Return the public facts, also of an escrowed key while the store is away."""
         try:
             key = await self._store.get(key_id)
-        except (KeyUnknown, Unavailable):
+        except _NOT_THERE:
             record = self._escrow.find(key_id)
             if record is None:
                 raise
@@ -77,6 +81,14 @@ class EscrowedStore:
     async def complete(self, key_id: str, document: KeyDocument) -> Key:
         """Replace a reservation by the whole key."""
         return await self._store.complete(key_id, document)
+
+    async def rotate(self, key_id: str, version: int, document: KeyDocument) -> Key:
+        """Write the version after `version`."""
+        return await self._store.rotate(key_id, version, document)
+
+    async def retire(self, key_id: str) -> None:
+        """Destroy the version before, if its time is over."""
+        await self._store.retire(key_id)
 
     async def set_state(self, key_id: str, state: KeyState) -> Key:
         """Disable or enable a key. Raises KeyEscrowed for one that waits in escrow."""
