@@ -11,7 +11,7 @@ from privyseald.outbound.outbound import OutboundRequest, OutboundResponse
 from privyseald.secretstore.document import KeyDocument, open_document
 from privyseald.secretstore.facts import facts_of
 from privyseald.secretstore.origin import Origin
-from privyseald.secretstore.refusals import key_creating
+from privyseald.secretstore.refusals import key_changed, key_creating
 from privyseald.secretstore.store import KeyPage
 from privyseald.signing.schemes import make_signer
 from privyseald.signing.secret import SecretBytes
@@ -131,6 +131,20 @@ class FakeStore:
 
         return await self._do("complete", key_id, act)
 
+    async def rotate(self, key_id: str, version: int, document: KeyDocument) -> Key:
+        """Write the next version, and keep nothing of the one before."""
+
+        def act() -> Key:
+            if self._find(key_id)[0].version != version:
+                raise key_changed(key_id)
+            return self._put(key_id, document, version + 1)
+
+        return await self._do("rotate", key_id, act)
+
+    async def retire(self, key_id: str) -> None:
+        """Do nothing: there is no version before."""
+        await self._do("retire", key_id, lambda: None)
+
     async def set_state(self, key_id: str, state: KeyState) -> Key:
         """Disable or enable a key."""
 
@@ -196,6 +210,8 @@ class FakeStore:
 
     def _put(self, key_id: str, document: KeyDocument, version: int) -> Key:
         self._marks[key_id] = len(self.calls)
+        if document.material is not None:  # whoever gave it may wipe it
+            document = replace(document, material=SecretBytes(document.material.reveal()))
         key = facts_of(document).key(key_id, document.state, version, NOW_MS, NOW_MS)
         self._held[key_id] = (key, document)
         return key

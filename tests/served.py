@@ -27,7 +27,7 @@ class Served:
     Use `async with`.
     """
 
-    def __init__(self, folder: Path, **sections: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, **sections: Any) -> None:
         self.port, self.ops_port = free_port(), free_port()
         self.start_s = 0.0
         self.folder = folder
@@ -106,7 +106,8 @@ class Served:
         while time.monotonic() < deadline_s and self._process.poll() is None:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{self.ops_port}") as channel:
                 try:
-                    answer = await health_pb2_grpc.HealthStub(channel).Check(request)
+                    health: Any = health_pb2_grpc.HealthStub(channel)
+                    answer = await health.Check(request)
                 except grpc.aio.AioRpcError:
                     pass
                 else:

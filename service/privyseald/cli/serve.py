@@ -14,6 +14,7 @@ from privyseald.app import App
 from privyseald.cli.output import USAGE, fail
 from privyseald.config import Config, load_config
 from privyseald.config_error import ConfigInvalid
+from privyseald.hygiene import close_memory
 from privyseald.log import configure_log
 
 ConfigFile = Annotated[
@@ -28,6 +29,8 @@ def serve(config_file: ConfigFile = CONFIG_FILE) -> None:
     try:
         config = load_config(config_file, os.environ)
         configure_log(config.log.level, config.log.format)
+        for shortcoming in close_memory():
+            structlog.get_logger("privyseald").warning("memory open", advice=shortcoming)
         uvloop.run(_serve(config))
     except ConfigInvalid as error:
         fail(str(error), USAGE)

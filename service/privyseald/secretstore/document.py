@@ -7,19 +7,25 @@ docs/keys-in-vault.md describes every field.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from privyseald.errors import CredentialMalformed, FieldInvalid
 from privyseald.key import Algorithm, Key, KeyState
 from privyseald.secretstore.custody import OWN_FIELDS, TransitPlace, read_place
+from privyseald.secretstore.previous import PREVIOUS_FIELDS, Previous, read_previous
 from privyseald.secretstore.refusals import document_malformed
 from privyseald.signing.schemes import make_signer, material_field
 from privyseald.signing.secret import SecretBytes
-from privyseald.signing.signer import Credential
+from privyseald.signing.signer import Credential, Predecessor
 
 SCHEMA = "1"
 _SECRET_FIELDS = frozenset({"api_secret", "private_key"})
-_OWN_FIELDS = OWN_FIELDS | {"schema", "venue", "environment", "algorithm", "state", "request_id"}
+_OWN_FIELDS = (
+    OWN_FIELDS
+    | PREVIOUS_FIELDS
+    | {"schema", "venue", "environment", "algorithm", "state", "request_id"}
+)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _MAX_VALUE = 1024
 _ALGORITHMS = {each.value: each for each in Algorithm}
@@ -42,6 +48,7 @@ class KeyDocument:
     state: KeyState = KeyState.ENABLED
     request_id: str = ""
     transit: TransitPlace | None = None
+    previous: Previous | None = None
 
     def to_record(self) -> dict[str, str]:
         """Return the flat document, secret included: only for a store that is about to seal it."""
@@ -55,6 +62,8 @@ class KeyDocument:
         }
         if self.request_id:
             record["request_id"] = self.request_id
+        if self.previous is not None:
+            record |= self.previous.to_record()
         if self.transit is not None:
             record |= self.transit.to_record()
         elif self.material is not None:
@@ -120,6 +129,7 @@ def read_record(record: Mapping[str, object]) -> KeyDocument:
         state=state,
         request_id=texts.get("request_id", ""),
         transit=place,
+        previous=read_previous(texts),
     )
 
 
@@ -145,5 +155,24 @@ def open_document(key: Key, document: KeyDocument) -> Credential:
         signer = make_signer(document.algorithm, document.material)
     except FieldInvalid as error:
         raise document_malformed(error.field, error.description) from error
-    document.material.wipe()
+    finally:
+        document.material.wipe()
     return Credential(key, document.fields, signer)
+
+
+def open_previous(key: Key, document: KeyDocument, previous: Previous) -> Predecessor:
+    """Return the version before of an opened key; one that is malformed is as good as gone."""
+    with suppress(CredentialMalformed):
+        told = replace(
+            key,
+            venue=document.venue,
+            environment=document.environment,
+            algorithm=document.algorithm.value,
+            version=previous.version,
+        )
+        credential = open_document(told, document)
+        public_id = document.fields.get("api_key", "") or credential.signer.public_id
+        pem = credential.signer.public_key_pem
+        known = replace(told, public_id=public_id, public_key_pem=pem)
+        return Predecessor(previous.until_ms, replace(credential, key=known))
+    return Predecessor(previous.until_ms)

@@ -147,6 +147,8 @@ class CreateKey:
                 raise left_behind(origin) from error
             # This request made it before; its answer was lost.
             return origin.key
+        finally:
+            material.wipe()
 
     async def _issue(
         self,

@@ -95,6 +95,7 @@ class ImportKey:
         try:
             return await self._store.create(command.key_id, document)
         finally:
+            received.material.wipe()
             # A key of this id may have been removed in the store, past this server.
             self._cache.forget(command.key_id)
 
