@@ -98,6 +98,7 @@ def store_policy(prefix: str) -> str:
     """Return the least that the store needs to do all that it can."""
     return f"""
 path "{MOUNT}/data/{prefix}/*" {{ capabilities = ["read", "create", "update"] }}
+path "{MOUNT}/destroy/{prefix}/*" {{ capabilities = ["update"] }}
 path "{MOUNT}/metadata/{prefix}/*" {{ capabilities = ["read", "create", "update", "delete"] }}
 path "{MOUNT}/metadata/{prefix}" {{ capabilities = ["list"] }}
 """

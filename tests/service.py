@@ -48,7 +48,7 @@ rules:
     callers: ["{OPERATOR}"]
     keys: ["*"]
     allow: [sign, sign-message, sign-typed-data, login, create-key, use-for-create-key, read-key,
-            import-key, disable-key, enable-key, delete-key]
+            import-key, rotate-key, disable-key, enable-key, delete-key]
   - name: trader
     callers: ["{TRADER}"]
     keys: ["desk-*"]

@@ -47,6 +47,8 @@ from privyseald.usecases.logout import Logout
 from privyseald.usecases.open_key import OpenedKey, OpenKey, match_venue
 from privyseald.usecases.reconcile import Reconcile
 from privyseald.usecases.reconcile_watch import ReconcileWatch
+from privyseald.usecases.retirement import Retirement
+from privyseald.usecases.rotate_key import RotateKey
 from privyseald.usecases.sign import Sign
 from privyseald.vault.approle import AppRole
 from privyseald.vault.auth import AuthMethod
@@ -109,13 +111,14 @@ class App:
             connect_timeout_ms=config.outbound.connect_timeout_ms,
         )
         self._open.push_async_callback(outbound.close)
+        retirement = Retirement(self._store, clock)
         cache = KeyCache(
             self._store,
-            lambda credential: match_venue(credential, venues),
+            lambda credential: match_venue(retirement.hear(credential), venues),
             clock,
             CachePolicy(config.store.soft_ttl_ms, config.store.hard_ttl_ms),
         )
-        open_key, nonces = OpenKey(cache), NonceSource(state, clock)
+        open_key, nonces = OpenKey(cache, clock), NonceSource(state, clock)
         sessions, idempotency = Sessions(clock), Idempotency(clock)
         receive = Receive(self._store)
         # A key that a venue has issued must reach the store before that is closed.
@@ -138,6 +141,17 @@ class App:
             "privyseal.v1.KeyService": KeyServicer(
                 Keys(policy, self._store, cache, sessions),
                 ImportKey(policy, venues, self._store, cache, idempotency, receive),
+                RotateKey(
+                    policy,
+                    venues,
+                    self._store,
+                    cache,
+                    sessions,
+                    idempotency,
+                    receive,
+                    retirement,
+                    clock,
+                ),
                 receive,
             ),
             "privyseal.v1.VenueService": VenueServicer(venues),
@@ -159,6 +173,8 @@ class App:
         )
         readiness = asyncio.create_task(self._watch_readiness(cache))
         self._open.callback(readiness.cancel)
+        retiring = asyncio.create_task(retirement.run())
+        self._open.callback(retiring.cancel)
         longest_ms = config.longest_creation_ms
         reconcile = Reconcile(self._store, escrow, clock, longest_ms=longest_ms)
         watch = asyncio.create_task(ReconcileWatch(reconcile, escrow, longest_ms=longest_ms).run())

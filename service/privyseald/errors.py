@@ -14,7 +14,8 @@ PrivysealError
   KeyUnknown, VenueUnknown   there is no such thing
   KeyExists                  the key id is taken
   PreconditionFailed         the request is right, the state of things is not
-    KeyDisabled, KeyCreating, KeyEscrowed, CredentialMalformed
+    KeyDisabled, KeyCreating, KeyEscrowed, KeyVersionExpired, KeyChanged,
+    CredentialMalformed, RotateKeyUnsupported
     LoginUnsupported, CreateKeyUnsupported, AlgorithmUnsupported
     SessionMissing, LoginBackingOff, NonceAhead
     SecretStoreForbidden     the store refuses this service
@@ -156,6 +157,24 @@ class KeyEscrowed(PreconditionFailed):
     """The venue issued the key, and it waits in escrow until the secret store takes it."""
 
     reason = "KEY_ESCROWED"
+
+
+class KeyVersionExpired(PreconditionFailed):
+    """The version of the key was replaced, and the time until which it was accepted is over."""
+
+    reason = "KEY_VERSION_EXPIRED"
+
+
+class KeyChanged(PreconditionFailed):
+    """Somebody else changed the key at the same moment; nothing was written."""
+
+    reason = "KEY_CHANGED"
+
+
+class RotateKeyUnsupported(PreconditionFailed):
+    """The secret is where this service can't replace it."""
+
+    reason = "ROTATE_KEY_UNSUPPORTED"
 
 
 class CredentialMalformed(PreconditionFailed):

@@ -83,7 +83,7 @@ class Desk:
             self.clock,
             CachePolicy(),
         )
-        self.open_key = OpenKey(self.cache)
+        self.open_key = OpenKey(self.cache, self.clock)
         self.idempotency = Idempotency(self.clock)
         self.sessions = Sessions(self.clock)
         policy = Policy([Rule("all", ("*",), ("*",), frozenset(Action))])

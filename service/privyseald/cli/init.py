@@ -58,6 +58,7 @@ rules:
       - use-for-create-key
       - read-key
       - import-key
+      - rotate-key
       - disable-key
       - enable-key
       - delete-key

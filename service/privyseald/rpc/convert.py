@@ -26,6 +26,8 @@ _STATES = {
     KeyState.ESCROWED: key_pb2.KEY_STATE_ESCROWED,
 }
 
+_YEAR_10000_S = 253_402_300_800
+
 
 def timestamp(time_ms: int | None) -> Timestamp | None:
     """Return a Timestamp of Unix milliseconds; None where there is no time."""
@@ -41,6 +43,13 @@ def _set_time(message: Timestamp, time_ms: int) -> None:
     message.nanos = time_ms % 1_000 * 1_000_000
 
 
+def time_ms_of(message: Timestamp, field: str) -> int:
+    """Return a Timestamp as Unix milliseconds, rounded down. Raises FieldInvalid."""
+    if not 0 <= message.seconds < _YEAR_10000_S or not 0 <= message.nanos < 1_000_000_000:
+        raise FieldInvalid(field, "is no time from 1970 to 9999")
+    return message.seconds * 1_000 + message.nanos // 1_000_000
+
+
 def fingerprint(request: Message) -> bytes:
     """Return a digest that tells two requests of one request id apart."""
     return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
@@ -54,6 +63,7 @@ def sign_command(request: signing_service_pb2.SignRequest) -> SignCommand:
         request_id=request.request_id,
         fingerprint=fingerprint(request) if request.request_id else b"",
         validate_only=request.validate_only,
+        key_version=request.key_version,
     )
 
 

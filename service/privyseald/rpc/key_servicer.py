@@ -3,21 +3,25 @@
 from privyseal.v1 import key_service_pb2 as pb
 from privyseald.key import key_id_of
 from privyseald.rpc.call import Call
-from privyseald.rpc.convert import fingerprint, key_message
+from privyseald.rpc.convert import fingerprint, key_message, time_ms_of
 from privyseald.rpc.page import page_after, page_size, page_token
 from privyseald.signing.sealed_box import SUITE
 from privyseald.signing.secret import SecretBytes
 from privyseald.usecases.delivery import Delivery, Plaintext, Receive, Sealed, WrappingToken
 from privyseald.usecases.import_key import ImportKey, ImportKeyCommand
 from privyseald.usecases.keys import Keys
+from privyseald.usecases.rotate_key import Generate, RotateKey, RotateKeyCommand
 
 
 class KeyServicer:
     """Translates; decides nothing."""
 
-    def __init__(self, keys: Keys, import_key: ImportKey, receive: Receive) -> None:
+    def __init__(
+        self, keys: Keys, import_key: ImportKey, rotate_key: RotateKey, receive: Receive
+    ) -> None:
         self._keys = keys
         self._import_key = import_key
+        self._rotate_key = rotate_key
         self._receive = receive
 
     async def get_key(self, request: pb.GetKeyRequest, call: Call) -> pb.GetKeyResponse:
@@ -63,6 +67,24 @@ class KeyServicer:
         key = await self._receive.sealing_key()
         return pb.GetSealingKeyResponse(key_id=key.fingerprint, public_key=key.raw, suite=SUITE)
 
+    async def rotate_key(self, request: pb.RotateKeyRequest, call: Call) -> pb.RotateKeyResponse:
+        """Put a new credential in place of the old one."""
+        call.entry.key, call.entry.request_id = request.name[:80], request.request_id[:40]
+        command = RotateKeyCommand(
+            key_id=key_id_of(request.name, "name"),
+            delivery=Generate() if request.generate else _delivery(request),
+            fields=dict(request.fields),
+            accept_previous_until_ms=(
+                time_ms_of(request.accept_previous_until_time, "accept_previous_until_time")
+                if request.HasField("accept_previous_until_time")
+                else None
+            ),
+            request_id=request.request_id,
+            fingerprint=fingerprint(request),
+        )
+        key = await self._rotate_key(call.caller, command, call.entry)
+        return pb.RotateKeyResponse(key=key_message(key))
+
     async def disable_key(self, request: pb.DisableKeyRequest, call: Call) -> pb.DisableKeyResponse:
         """Stop a key from being used."""
         call.entry.key = request.name[:80]
@@ -82,7 +104,7 @@ class KeyServicer:
         return pb.DeleteKeyResponse()
 
 
-def _delivery(request: pb.ImportKeyRequest) -> Delivery:
+def _delivery(request: pb.ImportKeyRequest | pb.RotateKeyRequest) -> Delivery:
     kind = request.WhichOneof("material")
     if kind == "sealed":
         return Sealed(request.sealed)

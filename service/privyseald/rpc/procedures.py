@@ -20,7 +20,6 @@ CONTRACT: tuple[FileDescriptor, ...] = (
 LATER = frozenset(
     {
         "privyseal.v1.SigningService/WatchSession",
-        "privyseal.v1.KeyService/RotateKey",
         "privyseal.v1.HoldService/CreateHold",
         "privyseal.v1.HoldService/ListHolds",
         "privyseal.v1.HoldService/DeleteHold",

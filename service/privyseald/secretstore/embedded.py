@@ -13,10 +13,15 @@ from privyseald.clock import Clock
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import FieldInvalid, SecretStoreUnreachable
 from privyseald.key import Key, KeyState
-from privyseald.secretstore.document import KeyDocument, open_document
+from privyseald.secretstore.document import KeyDocument, open_document, open_previous
 from privyseald.secretstore.origin import Origin
 from privyseald.secretstore.record_file import Record, RecordFile
-from privyseald.secretstore.refusals import key_creating, key_exists, key_unknown
+from privyseald.secretstore.refusals import (
+    key_changed,
+    key_creating,
+    key_exists,
+    key_unknown,
+)
 from privyseald.secretstore.sealed_record import RecordSeal
 from privyseald.secretstore.store import KeyPage
 from privyseald.secretstore.store_key import (
@@ -27,7 +32,7 @@ from privyseald.secretstore.store_key import (
     key_from_passphrase,
 )
 from privyseald.signing.secret import SecretBytes
-from privyseald.signing.signer import Credential
+from privyseald.signing.signer import Credential, Predecessor
 
 _T = TypeVar("_T")
 _CHECK = b"privyseal"
@@ -97,6 +102,14 @@ class EmbeddedStore:
         """Replace a reservation by the whole key; once more with the same key changes nothing."""
         return await self._run(lambda: self._complete(key_id, document))
 
+    async def rotate(self, key_id: str, version: int, document: KeyDocument) -> Key:
+        """Write the next version; the one before is kept in the same record."""
+        return await self._run(lambda: self._rotate(key_id, version, document))
+
+    async def retire(self, key_id: str) -> None:
+        """Write the record anew without the version before, if its time is over."""
+        await self._run(lambda: self._retire(key_id))
+
     async def set_state(self, key_id: str, state: KeyState) -> Key:
         """Disable or enable a key; its version stays."""
         return await self._run(lambda: self._set_state(key_id, state))
@@ -151,7 +164,13 @@ class EmbeddedStore:
         document = self._seal.document(row)
         if key.state is KeyState.CREATING:
             raise key_creating(key_id)
-        return replace(open_document(key, document), revision=self._seal.revision(row))
+        opened = replace(open_document(key, document), revision=self._seal.revision(row))
+        told = document.previous
+        if told is None:
+            return opened
+        before = None if told.is_over(self._now_ms()) else self._seal.previous(row)
+        predecessor = open_previous(key, before, told) if before else Predecessor(told.until_ms)
+        return replace(opened, previous=predecessor)
 
     def _revision(self, key_id: str) -> str:
         row = self._find(key_id)
@@ -177,6 +196,22 @@ class EmbeddedStore:
         )
         self._file.replace(row)
         return self._seal.key(row)
+
+    def _rotate(self, key_id: str, version: int, document: KeyDocument) -> Key:
+        row = self._find(key_id)
+        if row.version != version:
+            raise key_changed(key_id)
+        now = self._now_ms()
+        keep = document.previous is not None and not document.previous.is_over(now)
+        row = self._seal.rotated(row, document, now, keep=keep)
+        self._file.replace(row)
+        return self._seal.key(row)
+
+    def _retire(self, key_id: str) -> None:
+        row = self._find(key_id)
+        previous = self._seal.document(row).previous
+        if previous is not None and previous.is_over(self._now_ms()):
+            self._file.replace(self._seal.without_previous(row))
 
     def _set_state(self, key_id: str, state: KeyState) -> Key:
         row = self._find(key_id)

@@ -30,6 +30,7 @@ class Origin:
     key: Key
     request_id: str
     order: Order
+    is_in_transit: bool = False
 
     @classmethod
     def of(cls, key: Key, document: KeyDocument) -> "Origin":
@@ -41,7 +42,7 @@ class Origin:
                 document.fields.get("description", ""),
                 document.fields.get("attempt", ""),
             )
-        return cls(key, document.request_id, order)
+        return cls(key, document.request_id, order, document.transit is not None)
 
     @property
     def is_reservation(self) -> bool:

@@ -1,6 +1,7 @@
 """Between a key and its row: the document is sealed, the facts are tagged."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 from privyseald.errors import CredentialMalformed
@@ -11,6 +12,7 @@ from privyseald.secretstore.record_file import Record
 from privyseald.secretstore.store_key import SealBroken, StoreKey
 from privyseald.signing.secret import SecretBytes
 
+_BEFORE = "_previous"  # no field of a document begins so
 _MARK_BYTES = 28  # at least the nonce, which is random
 
 
@@ -28,6 +30,19 @@ class RecordSeal:
         """Return the row of a document. Raises FieldInvalid for a secret that is no key."""
         facts = json.dumps(asdict(facts_of(document)), separators=(",", ":"))
         row = Record(key_id, version, document.state.value, facts, create_ms, update_ms)
+        return self._sealed(row, json.dumps(document.to_record()).encode())
+
+    def rotated(self, row: Record, document: KeyDocument, update_ms: int, *, keep: bool) -> Record:
+        """Return the row that follows, with the document before in it if that may sign still."""
+        following = self.write(row.key_id, document, row.version + 1, row.create_time_ms, update_ms)
+        record: dict[str, object] = {**document.to_record()}
+        if keep:
+            record[_BEFORE] = replace(self.document(row), previous=None).to_record()
+        return self._sealed(following, json.dumps(record).encode())
+
+    def without_previous(self, row: Record) -> Record:
+        """Return the row with nothing of the version before."""
+        document = replace(self.document(row), previous=None)
         return self._sealed(row, json.dumps(document.to_record()).encode())
 
     def with_state(self, row: Record, state: KeyState) -> Record:
@@ -49,7 +64,12 @@ class RecordSeal:
 
     def document(self, row: Record) -> KeyDocument:
         """Return the document of a row. Raises CredentialMalformed."""
-        return read_record(json.loads(self._plain(row)))
+        return _document(self._record(row))
+
+    def previous(self, row: Record) -> KeyDocument | None:
+        """Return the document of the version before, while it is kept."""
+        before = self._record(row).get(_BEFORE)
+        return _document(before) if isinstance(before, dict) else None
 
     def seal_setting(self, name: str, material: SecretBytes) -> bytes:
         """Return a key of the service's own, sealed under its name."""
@@ -62,6 +82,10 @@ class RecordSeal:
         except SealBroken as error:
             raise _edited(name) from error
 
+    def _record(self, row: Record) -> dict[str, object]:
+        record: dict[str, object] = json.loads(self._plain(row))
+        return record
+
     def _plain(self, row: Record) -> bytes:
         try:
             return self._key.unseal(row.sealed, _bound(row))
@@ -71,6 +95,10 @@ class RecordSeal:
     def _sealed(self, row: Record, plain: bytes) -> Record:
         bound = _bound(row)
         return replace(row, tag=self._key.tag(bound), sealed=self._key.seal(plain, bound))
+
+
+def _document(record: Mapping[str, object]) -> KeyDocument:
+    return read_record({name: value for name, value in record.items() if name != _BEFORE})
 
 
 def _bound(row: Record) -> bytes:

@@ -51,6 +51,14 @@ class SecretStore(Protocol):
         is gone, KeyExists when something else stands there.
         """
 
+    async def rotate(self, key_id: str, version: int, document: KeyDocument) -> Key:
+        """Write the version after `version`, in one atomic step; `document.previous` says how
+        long that one is kept. Raises KeyUnknown, KeyChanged, RotateKeyUnsupported.
+        """
+
+    async def retire(self, key_id: str) -> None:
+        """Destroy the version before the active one, if its time is over. Raises KeyUnknown."""
+
     async def set_state(self, key_id: str, state: KeyState) -> Key:
         """Disable or enable a key. Raises KeyUnknown, KeyCreating."""
 

@@ -19,6 +19,7 @@ from privyseald.secretstore.refusals import key_creating, key_unknown
 from privyseald.secretstore.store import KeyPage
 from privyseald.secretstore.transit_custody import TransitCustody
 from privyseald.secretstore.vault_own_key import own_key
+from privyseald.secretstore.vault_rotation import KeyRotation
 from privyseald.secretstore.vault_writer import KeyWriter, state_of
 from privyseald.signing.secret import SecretBytes
 from privyseald.signing.signer import Credential
@@ -59,9 +60,10 @@ class VaultStore:
         self._clock = clock
         self._custody = custody or TransitCustody(client)
         self._writer = KeyWriter(client, mount, clock, self._custody)
+        self._rotation = KeyRotation(client, mount, clock, self._writer)
 
     async def open(self, key_id: str) -> Credential:
-        """Return the key ready for use, after one read."""
+        """Return the key ready for use, after one read; two while it has two versions."""
         try:
             found = await self._client.read(self._mount, self._path(key_id))
         except PathMissing:
@@ -93,7 +95,8 @@ class VaultStore:
             public_key_pem=credential.signer.public_key_pem,
         )
         revision = _revision(found.version, found.create_time_ms, found.custom_metadata)
-        return replace(credential, key=key, revision=revision)
+        predecessor = await self._rotation.predecessor(key, self._path(key_id), document.previous)
+        return replace(credential, key=key, revision=revision, previous=predecessor)
 
     async def revision(self, key_id: str) -> str:
         """Read the metadata, and ask whether the document may still be read."""
@@ -136,6 +139,14 @@ class VaultStore:
     async def complete(self, key_id: str, document: KeyDocument) -> Key:
         """Replace a reservation by the whole key; once more with the same key changes nothing."""
         return await self._writer.complete(key_id, self._path(key_id), document)
+
+    async def rotate(self, key_id: str, version: int, document: KeyDocument) -> Key:
+        """Write the document as the next version, then its note."""
+        return await self._rotation.rotate(key_id, self._path(key_id), version, document)
+
+    async def retire(self, key_id: str) -> None:
+        """Destroy the version before, if its time is over."""
+        await self._rotation.retire(key_id, self._path(key_id))
 
     async def set_state(self, key_id: str, state: KeyState) -> Key:
         """Disable or enable a key in its metadata; the document stays as it is."""

@@ -45,7 +45,7 @@ class KeyWriter:
         facts = facts_of(document)
         version, now = await self._write_new(key_id, path, document)
         try:
-            await self._write_note(key_id, path, Note(facts, document.state, now))
+            await self.write_note(key_id, path, Note(facts, document.state, now))
         except SecretStoreForbidden:
             with suppress(PrivysealError):
                 await self._client.delete(self._mount, path)
@@ -85,7 +85,7 @@ class KeyWriter:
             raise key_exists(key_id)
         facts = facts_of(placed, signer)
         try:
-            await self._write_note(key_id, path, Note(facts, state, create_time_ms))
+            await self.write_note(key_id, path, Note(facts, state, create_time_ms))
         except SecretStoreForbidden:
             # The key is in; an error here would make a caller believe that it is lost.
             _log.warning("vault_note_forbidden", key=key_id)
@@ -127,7 +127,7 @@ class KeyWriter:
                 return await self._client.write(self._mount, path, record, metadata.version)
         raise key_exists(key_id)
 
-    async def _write_note(self, key_id: str, path: str, note: Note) -> None:
+    async def write_note(self, key_id: str, path: str, note: Note) -> None:
         """Write the note. The document says all that counts, so an outage here is only logged."""
         custom = write_note(note)
         for pause_s in _NOTE_PAUSES_S:

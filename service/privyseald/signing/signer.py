@@ -45,3 +45,12 @@ class Credential:
     fields: Mapping[str, str]
     signer: Signer = field(repr=False)
     revision: str = ""
+    previous: "Predecessor | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """The version before: until when it may sign, and what signs, as long as that is there."""
+
+    until_ms: int
+    credential: Credential | None = None

@@ -52,6 +52,7 @@ class SignCommand:
     request_id: str = ""
     fingerprint: bytes = b""
     validate_only: bool = False
+    key_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Sign:
         """Return the signed bytes. Raises any PrivysealError but the venue's own."""
         action, intent = _ACTIONS[type(command.intent)]
         entry.rule = self._policy.check(caller, action, command.key_id)
-        opened = await self._open_key(command.key_id)
+        opened = await self._open_key(command.key_id, command.key_version)
         key = opened.credential.key
         entry.venue, entry.key_version = key.venue, key.version
         if intent not in opened.kind.intents:

@@ -1,6 +1,6 @@
 """What the stores ask of Vault: KV v2, as whoever the token proves."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
@@ -52,12 +52,13 @@ class VaultClient:
         connection = VaultConnection(address)
         return cls(connection, TokenRenewal(connection, method, clock, times))
 
-    async def read(self, mount: str, path: str) -> SecretVersion:
-        """Return the current version, secret and all. Raises PathMissing."""
+    async def read(self, mount: str, path: str, version: int = 0) -> SecretVersion:
+        """Return a version, or the current one, secret and all. Raises PathMissing."""
         full = f"{mount}/data/{path}"
+        asked = f"{full}?version={version}" if version else full
         return read_version(
             await self._as_us(
-                "read", _pattern(full), lambda token: self._connection.get(full, token)
+                "read", _pattern(full), lambda token: self._connection.get(asked, token)
             )
         )
 
@@ -125,6 +126,14 @@ class VaultClient:
         full = f"{mount}/metadata/{path}"
         await self._as_us(
             "delete", _pattern(full), lambda token: self._connection.delete(full, token)
+        )
+
+    async def destroy(self, mount: str, path: str, versions: Iterable[int]) -> None:
+        """Overwrite versions for good; those that are gone do no harm."""
+        full = f"{mount}/destroy/{path}"
+        body = {"versions": list(versions)}
+        await self._as_us(
+            "update", _pattern(full), lambda token: self._connection.post(full, token, body)
         )
 
     async def unwrap(self, token: SecretBytes, name: str) -> SecretBytes:

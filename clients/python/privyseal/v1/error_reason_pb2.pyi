@@ -254,6 +254,23 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"key": "keys/aster-1"}
     """
+    ERROR_REASON_KEY_VERSION_EXPIRED: _ErrorReason.ValueType  # 42
+    """FAILED_PRECONDITION. The version of the key was replaced, and its time is over; leave
+    `key_version` out to sign with the active one.
+
+        {"key": "keys/whitebit-main", "keyVersion": "3", "activeVersion": "4"}
+    """
+    ERROR_REASON_KEY_CHANGED: _ErrorReason.ValueType  # 43
+    """FAILED_PRECONDITION. Somebody else changed the key at the same moment, and nothing was
+    written; look at it and try again.
+
+        {"key": "keys/whitebit-main"}
+    """
+    ERROR_REASON_ROTATE_KEY_UNSUPPORTED: _ErrorReason.ValueType  # 44
+    """FAILED_PRECONDITION. The secret is in Vault's transit engine, which rotates it by itself.
+
+        {"key": "keys/whitebit-main"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists what stands in `google.rpc.ErrorInfo.reason` for the domain
@@ -492,5 +509,22 @@ ERROR_REASON_ESCROW_UNAVAILABLE: ErrorReason.ValueType  # 41
 RetryInfo.
 
     {"key": "keys/aster-1"}
+"""
+ERROR_REASON_KEY_VERSION_EXPIRED: ErrorReason.ValueType  # 42
+"""FAILED_PRECONDITION. The version of the key was replaced, and its time is over; leave
+`key_version` out to sign with the active one.
+
+    {"key": "keys/whitebit-main", "keyVersion": "3", "activeVersion": "4"}
+"""
+ERROR_REASON_KEY_CHANGED: ErrorReason.ValueType  # 43
+"""FAILED_PRECONDITION. Somebody else changed the key at the same moment, and nothing was
+written; look at it and try again.
+
+    {"key": "keys/whitebit-main"}
+"""
+ERROR_REASON_ROTATE_KEY_UNSUPPORTED: ErrorReason.ValueType  # 44
+"""FAILED_PRECONDITION. The secret is in Vault's transit engine, which rotates it by itself.
+
+    {"key": "keys/whitebit-main"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

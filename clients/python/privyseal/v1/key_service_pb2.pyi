@@ -342,20 +342,20 @@ class RotateKeyRequest(_message.Message):
     plaintext: _builtins.bytes
     """As it is: under TLS only."""
     sealed: _builtins.bytes
-    """Sealed to the service's public key."""
+    """Sealed to the service's public key, as GetSealingKeyResponse says."""
     wrapping_token: _builtins.str
-    """A Vault response-wrapping token that holds it."""
+    """A Vault response-wrapping token that holds it, as for ImportKeyRequest."""
     generate: _builtins.bool
-    """Generate one of the key's algorithm."""
+    """Generate one here; for secp256k1 and ed25519."""
     request_id: _builtins.str
     """Optional. A UUID. A retry with the same id returns the first answer."""
     @_builtins.property
     def fields(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Optional. Public fields that change with it."""
+        """Optional. Public fields that change with it; the others stay."""
 
     @_builtins.property
     def accept_previous_until_time(self) -> _timestamp_pb2.Timestamp:
-        """Optional. Until when the old credential is accepted too; at once refused where unset."""
+        """Optional. Until when the old credential is accepted too; it is refused at once where unset."""
 
     def __init__(
         self,

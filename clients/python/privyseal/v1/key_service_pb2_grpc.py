@@ -113,8 +113,9 @@ class KeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateKey(self, request, context):
-        """RotateKey replaces a credential and accepts the old one until a time. Allowed to
-        callers whose policy grants `rotate-key`.
+        """RotateKey replaces a credential and accepts the old one, by its `key_version`, until a
+        time; only one old version is kept. Venue, environment, algorithm, state and labels stay.
+        Allowed to callers whose policy grants `rotate-key`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

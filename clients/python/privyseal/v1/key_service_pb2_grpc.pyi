@@ -48,8 +48,9 @@ class KeyServiceStub:
     the custodian and the service carries it in clear. Open to every proved caller.
     """
     RotateKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.RotateKeyRequest, _key_service_pb2.RotateKeyResponse]
-    """RotateKey replaces a credential and accepts the old one until a time. Allowed to
-    callers whose policy grants `rotate-key`.
+    """RotateKey replaces a credential and accepts the old one, by its `key_version`, until a
+    time; only one old version is kept. Venue, environment, algorithm, state and labels stay.
+    Allowed to callers whose policy grants `rotate-key`.
     """
     DisableKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.DisableKeyRequest, _key_service_pb2.DisableKeyResponse]
     """DisableKey stops a key from being used, until EnableKey. Allowed to callers whose
@@ -84,8 +85,9 @@ class KeyServiceAsyncStub(KeyServiceStub):
     the custodian and the service carries it in clear. Open to every proved caller.
     """
     RotateKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.RotateKeyRequest, _key_service_pb2.RotateKeyResponse]  # type: ignore[assignment]
-    """RotateKey replaces a credential and accepts the old one until a time. Allowed to
-    callers whose policy grants `rotate-key`.
+    """RotateKey replaces a credential and accepts the old one, by its `key_version`, until a
+    time; only one old version is kept. Venue, environment, algorithm, state and labels stay.
+    Allowed to callers whose policy grants `rotate-key`.
     """
     DisableKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.DisableKeyRequest, _key_service_pb2.DisableKeyResponse]  # type: ignore[assignment]
     """DisableKey stops a key from being used, until EnableKey. Allowed to callers whose
@@ -147,8 +149,9 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_service_pb2.RotateKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_service_pb2.RotateKeyResponse, _abc.Awaitable[_key_service_pb2.RotateKeyResponse]]:
-        """RotateKey replaces a credential and accepts the old one until a time. Allowed to
-        callers whose policy grants `rotate-key`.
+        """RotateKey replaces a credential and accepts the old one, by its `key_version`, until a
+        time; only one old version is kept. Venue, environment, algorithm, state and labels stay.
+        Allowed to callers whose policy grants `rotate-key`.
         """
 
     @_abc_1.abstractmethod

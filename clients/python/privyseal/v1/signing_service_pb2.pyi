@@ -33,6 +33,7 @@ class SignRequest(_message.Message):
     TYPED_DATA_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    KEY_VERSION_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """Required. The key's name, `keys/{key}`."""
     request_id: _builtins.str
@@ -41,6 +42,10 @@ class SignRequest(_message.Message):
     """
     validate_only: _builtins.bool
     """Optional. Only decide whether policy allows the request: no nonce, no signature."""
+    key_version: _builtins.int
+    """Optional. The version of the key that shall sign; the active one where it is 0. The one
+    before is accepted until the time that RotateKey was given.
+    """
     @_builtins.property
     def http_request(self) -> Global___HttpRequest:
         """A request to the key's venue."""
@@ -62,10 +67,11 @@ class SignRequest(_message.Message):
         typed_data: Global___TypedData | None = ...,
         request_id: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        key_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["http_request", b"http_request", "intent", b"intent", "personal_message", b"personal_message", "typed_data", b"typed_data"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["http_request", b"http_request", "intent", b"intent", "key", b"key", "personal_message", b"personal_message", "request_id", b"request_id", "typed_data", b"typed_data", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["http_request", b"http_request", "intent", b"intent", "key", b"key", "key_version", b"key_version", "personal_message", b"personal_message", "request_id", b"request_id", "typed_data", b"typed_data", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_intent: _TypeAlias = _typing.Literal["http_request", "personal_message", "typed_data"]  # noqa: Y015
     _WhichOneofArgType_intent: _TypeAlias = _typing.Literal["intent", b"intent"]  # noqa: Y015
