@@ -1,4 +1,5 @@
-# A Privyseal that also creates, imports, disables and deletes keys.
+# custodian.hcl
+# A server that also creates, imports, disables and deletes keys.
 path "signer/data/keys/*" {
   capabilities = ["create", "read", "update"]
 }

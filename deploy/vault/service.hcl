@@ -1,4 +1,5 @@
-# A Privyseal that signs and logs in with the keys that are there, and changes none.
+# service.hcl
+# A server that signs and logs in with the keys that are there, and changes none.
 path "signer/data/keys/*" {
   capabilities = ["read"]
 }
@@ -7,4 +8,8 @@ path "signer/metadata/keys/*" {
 }
 path "signer/metadata/keys" {
   capabilities = ["list"]
+}
+# The keys that a custodian's server keeps for itself are not this one's business.
+path "signer/data/keys/_privyseal-*" {
+  capabilities = ["deny"]
 }
