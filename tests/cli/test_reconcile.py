@@ -51,6 +51,20 @@ def leave(directory: Path, *, sealed: bool, taken: bool = False) -> None:
     asyncio.run(act())
 
 
+def keep_in_vault(directory: Path) -> None:
+    """Point the server at a Vault that is not there."""
+    config = directory / "privyseal.toml"
+    (directory / "token").write_text("s.none")
+    (directory / "token").chmod(0o600)
+    text = config.read_text()
+    head, _, rest = text.partition("[store]\n")
+    vault = '[vault]\naddress = "http://127.0.0.1:9"\ntoken_file = "token"\n'
+    config.write_text(
+        f'{head}[store]\nurl = "vault://signer/keys"\n\n{vault}\n[state]'
+        + rest.partition("[state]")[2]
+    )
+
+
 def test_where_nothing_is_left_it_says_so(directory: Path) -> None:
     """A store without leftovers is told in one line, and as an empty list."""
     assert (0, "ok: nothing waits in escrow, and no creation was left behind\n", "") == reconcile(
@@ -99,22 +113,22 @@ def test_a_key_that_has_no_place_stays(directory: Path) -> None:
 def test_a_store_that_is_away_keeps_what_waits(directory: Path) -> None:
     """With Vault away the record is shown as waiting; exit code 3, and nothing is lost."""
     leave(directory, sealed=True)
-    config = directory / "privyseal.toml"
-    (directory / "token").write_text("s.none")
-    (directory / "token").chmod(0o600)
-    text = config.read_text()
-    head, _, rest = text.partition("[store]\n")
-    vault = '[vault]\naddress = "http://127.0.0.1:9"\ntoken_file = "token"\n'
-    config.write_text(
-        f'{head}[store]\nurl = "vault://signer/keys"\n\n{vault}\n[state]'
-        + rest.partition("[state]")[2]
-    )
+    keep_in_vault(directory)
     exit_code, shown, errors = reconcile(directory)
 
     assert (3, True) == (exit_code, "waiting" in shown)
     assert errors.startswith("error: Vault can't be reached")
     assert "What waits in escrow stays there; nothing is lost." in errors
     assert 1 == len(list((directory / "escrow").glob("*.record")))
+
+
+def test_a_store_that_is_away_is_no_all_clear(directory: Path) -> None:
+    """With Vault away and nothing in escrow the command does not say that all is well."""
+    keep_in_vault(directory)
+    exit_code, shown, errors = reconcile(directory)
+
+    assert (3, "") == (exit_code, shown)
+    assert errors.startswith("error: Vault can't be reached")
 
 
 def test_an_embedded_store_in_use_is_left_to_its_server(site: Site) -> None:

@@ -3,16 +3,22 @@ from pathlib import Path
 
 import pytest
 
+from privyseald.clock import SystemClock
 from privyseald.secretstore.custody import Custody
+from privyseald.secretstore.escrow import Escrow
+from privyseald.secretstore.escrowed_store import EscrowedStore
 from secret_store_home import EmbeddedHome, Home, VaultHome
 
 
-@pytest.fixture(params=["embedded", "vault", "transit"])
+@pytest.fixture(params=["embedded", "escrowed", "vault", "transit"])
 async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Home]:
     """Each secret store in turn."""
     house: Home
-    if request.param == "embedded":
+    if request.param in ("embedded", "escrowed"):
         house = EmbeddedHome(tmp_path)
+        if request.param == "escrowed":
+            escrow = Escrow.open_path(tmp_path / "escrow", SystemClock())
+            house.store = EscrowedStore(house.store, escrow)
     else:
         bao, prefix = request.getfixturevalue("bao"), request.getfixturevalue("prefix")
         custody = Custody.KV

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import json
 import os
@@ -8,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from fakes import NOW_MS, FakeClock, FakeStore
 from privyseald.config_error import ConfigInvalid
@@ -280,6 +282,20 @@ async def test_a_damaged_file_is_named_and_left(folder: Path, store: FakeStore) 
     assert damaged.exists()
 
 
+async def test_a_directory_that_can_not_be_read_whole_stops_no_start(
+    folder: Path, store: FakeStore
+) -> None:
+    """A file that can't be opened is logged; the service starts, and the rest is there."""
+    escrow = opened(folder)
+    await sealed(escrow, store)
+    (folder / "a.b.c.place").mkdir()
+    with capture_logs() as logs:
+        again = opened(folder)
+
+    assert ["escrow directory not read whole"] == [log["event"] for log in logs]
+    assert 1 == len(again.records())
+
+
 async def test_a_place_is_given_back(folder: Path, store: FakeStore) -> None:
     """A place that nothing came for leaves no file; twice the same one is refused."""
     escrow = opened(folder)
@@ -359,9 +375,17 @@ async def test_two_processes_share_a_directory(folder: Path, store: FakeStore) -
 async def test_the_lock_is_waited_for(folder: Path) -> None:
     """Two escrows of one directory, in one process or in two, take turns."""
     first, second = opened(folder), opened(folder)
+    turns: list[str] = []
+
+    async def wait() -> None:
+        async with second.locked():
+            turns.append("second")
+
     async with first.locked():
-        assert not second._directory.try_lock()
-    async with second.locked():
-        pass
+        waiting = asyncio.create_task(wait())
+        await asyncio.sleep(0.05)
+        turns.append("first")
+    await waiting
+    assert ["first", "second"] == turns
     second.close()
     assert first._directory.try_lock()

@@ -54,11 +54,11 @@ class Escrow:
     def open_path(cls, path: Path, clock: Clock) -> "Escrow":
         """Open or make the directory, and take up what a crash left. Raises ConfigInvalid."""
         escrow = cls(EscrowDirectory.open_path(path), clock)
-        try:
-            escrow._directory.sweep()
-            escrow.refresh()
-        except OSError as error:
-            _log.warning("escrow directory not read whole", cause=error.strerror)
+        for take_up in (escrow._directory.sweep, escrow.refresh):
+            try:
+                take_up()
+            except OSError as error:
+                _log.error("escrow directory not read whole", cause=error.strerror)
         return escrow
 
     def refresh(self) -> None:
