@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from bao import MOUNT, Answer, BaoServer
+from bao import MOUNT, TRANSIT, Answer, BaoServer
 from privyseal.v1 import key_service_pb2 as pb
-from secret_store_home import store_policy
+from secret_store_home import store_policy, transit_policy
 from service import OPERATOR, Service, Stubs, failure_of, send, sign_request
 
 _SPENT = "was already used, or has expired: treat the secret as seen, and make a new one"
@@ -48,6 +48,8 @@ def an_import(token: str, **changed: Any) -> pb.ImportKeyRequest:
         "fields": {"api_key": "test-key"},
         "wrapping_token": token,
     }
+    if "plaintext" in changed:
+        del good["wrapping_token"]
     return pb.ImportKeyRequest(**{**good, **changed})
 
 
@@ -174,3 +176,59 @@ async def test_the_sealing_key_is_in_vault(custodian: Stubs, bao: BaoServer, pre
 
     assert found is not None
     assert 0 == len((await custodian.keys.ListKeys(pb.ListKeysRequest())).keys)
+
+
+async def test_a_wrapped_secret_rotates(
+    vaulted: Service, custodian: Stubs, bao: BaoServer, prefix: str
+) -> None:
+    """RotateKey takes a token too; the version before is destroyed in Vault when it is over."""
+    await custodian.keys.ImportKey(an_import("", plaintext=b"old-secret"))
+    token = wrap(bao, api_secret="test-secret")
+    key = (
+        await custodian.keys.RotateKey(pb.RotateKeyRequest(name="keys/wb", wrapping_token=token))
+    ).key
+    answer = bao.root().read(f"{MOUNT}/metadata/{prefix}/wb")
+
+    assert 2 == key.version
+    assert await signs(vaulted, custodian)
+    assert isinstance(answer, dict)
+    assert answer["data"]["versions"]["1"]["destroyed"]
+
+
+async def test_a_token_is_not_spent_on_a_wrong_rotation(custodian: Stubs, bao: BaoServer) -> None:
+    """A field that is wrong is found before the token is used."""
+    await custodian.keys.ImportKey(an_import("", plaintext=b"old-secret"))
+    token = wrap(bao, api_secret="test-secret")
+    request = pb.RotateKeyRequest(
+        name="keys/wb", wrapping_token=token, fields={"api_key": "not one"}
+    )
+    failure = await failure_of(custodian.keys.RotateKey(request))
+
+    assert "fields[api_key]" == failure.field_name
+    assert is_good(bao, token)
+
+
+async def test_a_transit_key_is_rotated_in_vault(
+    tmp_path: Path, bao: BaoServer, prefix: str
+) -> None:
+    """RotateKey says so, and spends no token."""
+    bao.enable_transit()
+    (tmp_path / "vault-token").write_text(bao.token(store_policy(prefix) + transit_policy()))
+    vault = {"address": bao.url, "auth": "token-file", "token_file": tmp_path / "vault-token"}
+    store = {
+        "url": f"vault://{MOUNT}/{prefix}",
+        "key_file": None,
+        "custody": "transit",
+        "transit_mount": TRANSIT,
+    }
+    token = wrap(bao, api_secret="a-secret-that-is-long-enough-for-transit")
+    async with Service(tmp_path, vault=vault, store=store) as running:
+        stubs = await running.as_caller(OPERATOR)
+        await stubs.keys.ImportKey(an_import("", key_id=prefix, plaintext=b"s" * 40))
+        request = pb.RotateKeyRequest(name=f"keys/{prefix}", wrapping_token=token)
+        failure = await failure_of(stubs.keys.RotateKey(request))
+        await stubs.keys.DeleteKey(pb.DeleteKeyRequest(name=f"keys/{prefix}"))
+
+    assert ("FAILED_PRECONDITION", "ROTATE_KEY_UNSUPPORTED") == (failure.code, failure.reason)
+    assert "give the transit key a new version there" in failure.message
+    assert is_good(bao, token)

@@ -46,6 +46,11 @@ class Delivery:
     sealing_key: Path | None = None
     plain: bool = False
 
+    @property
+    def seals(self) -> bool:
+        """Whether a secret that is read here is sealed here."""
+        return not (self.plain or self.sealed_file or self.wrapping_token_file)
+
     def check(self) -> None:
         """End the program where more than one way was chosen."""
         ways = (

@@ -32,6 +32,9 @@ def sign(
     request_id: Annotated[
         str, typer.Option("--request-id", help="A UUID; a retry with it burns no nonce.")
     ] = "",
+    key_version: Annotated[
+        int, typer.Option("--key-version", help="The version that shall sign; 0: the active one.")
+    ] = 0,
     validate_only: Annotated[
         bool, typer.Option("--validate-only", help="Only ask whether it is allowed.")
     ] = False,
@@ -40,7 +43,10 @@ def sign(
 ) -> None:
     """Sign a venue request and print what to send. It is a credential while it lasts."""
     request = pb.SignRequest(
-        key=f"keys/{key_id}", request_id=request_id, validate_only=validate_only
+        key=f"keys/{key_id}",
+        request_id=request_id,
+        validate_only=validate_only,
+        key_version=key_version,
     )
     request.http_request.method = method
     request.http_request.path = path
