@@ -119,12 +119,11 @@ class Service:
         directory: Path,
         *,
         clock: Clock | None = None,
-        on_step: Callable[[Step], None] | None = None,
         **sections: dict[str, Any],
     ) -> None:
         self.directory = directory
         self._clock = clock
-        self._on_step = on_step
+        self.on_step: Callable[[Step], None] | None = None
         self._sections = sections
         self._open = AsyncExitStack()
         self._ca = TryOutCa()
@@ -135,7 +134,7 @@ class Service:
     async def __aenter__(self) -> Self:
         await self._open.enter_async_context(self.sandbox)
         self.app = await self._open.enter_async_context(
-            App(self.config(), self._clock, self._on_step)
+            App(self.config(), self._clock, self.on_step)
         )
         return self
 
@@ -153,7 +152,7 @@ class Service:
         if policy is not None:
             self._policy = orjson.dumps(policy)
         self.app = await self._open.enter_async_context(
-            App(self.config(), self._clock, self._on_step)
+            App(self.config(), self._clock, self.on_step)
         )
 
     def override(self, name: str, section: dict[str, Any]) -> None:

@@ -89,7 +89,8 @@ class Server:
 
     async def create(self, request_id: str, description: str = "desk one") -> key_pb2.Key:
         """Have Aster issue the key `new`."""
-        return (await self.signing.CreateKey(order(request_id, description))).key
+        key: key_pb2.Key = (await self.signing.CreateKey(order(request_id, description))).key
+        return key
 
     async def refusal(self, request_id: str, description: str = "desk one") -> Failure:
         """Return how an order is refused, or cut off by the server's death."""

@@ -39,10 +39,10 @@ class Desk:
         self.strike: Callable[[], None] = lambda: None
         self.service = Service(
             folder,
-            on_step=self._on_step,
             store={"url": f"vault://{MOUNT}/{prefix}", "key_file": None},
             vault={"address": bao.url, "token_file": folder / "token", "timeout_ms": 500},
         )
+        self.service.on_step = self._on_step
         self.stubs: Stubs
 
     def _on_step(self, step: Step) -> None:

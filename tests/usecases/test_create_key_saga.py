@@ -451,6 +451,8 @@ async def test_a_retry_beside_another_server_waits(desk: Desk) -> None:
         "description": "desk one",
     } == told.value.metadata
     assert [] == desk.outbound.sent
+    # Told at once: only a store that is away is asked again.
+    assert 3 == desk.store.calls.count(("origin", "new"))
 
 
 @pytest.mark.parametrize("failure", [KeyUnknown("gone"), CredentialMalformed("edited")])

@@ -20,7 +20,8 @@ from privyseald.clock import Clock
 from privyseald.errors import (
     KeyExists,
     PrivysealError,
-    Unavailable,
+    SecretStoreSealed,
+    SecretStoreUnreachable,
     VenueOutcomeUnknown,
     VenueRefused,
     VenueUnreachable,
@@ -117,7 +118,10 @@ class CreateKeySaga:
         self._did(Step.RESERVED)
         issued = await self._ask(order, place, reserved)
         self._did(Step.ANSWERED)
-        return await self._keep(order, place, reserved, issued)
+        try:
+            return await self._keep(order, place, reserved, issued)
+        finally:
+            issued.material.wipe()
 
     def find(self, key_id: str, request_id: str) -> Key | None:
         """Return the key that this request made before, if it waits in escrow: nothing is asked
@@ -142,7 +146,7 @@ class CreateKeySaga:
         told = Order(using, order.order.description, attempt)
         document = replace(order.reservation, fields=told.to_fields())
         for pause_s in _RESERVE_PAUSES_S:
-            with suppress(Unavailable):
+            with suppress(SecretStoreSealed, SecretStoreUnreachable):
                 return await self._try_to_reserve(order.key_id, document)
             await asyncio.sleep(pause_s)
         return await self._try_to_reserve(order.key_id, document)

@@ -136,7 +136,11 @@ class Reconcile:
         try:
             opening_key = await self._escrow.opening_key(self._store)
             document = record.open(opening_key)
-            await self._land(key_id, document, path)
+            try:
+                await self._land(key_id, document, path)
+            finally:
+                if document.material is not None:
+                    document.material.wipe()
         except BoxBroken:
             self._escrow.block(path, "UNREADABLE")
             return _unreadable(record, opening_key)
