@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import structlog
 
 from chaos import serve_and_die
 from cli.program import prepare, privyseal
@@ -65,6 +66,7 @@ class Site:
         result = await asyncio.to_thread(
             privyseal, "keys", "reconcile", "--config", str(self.config_file), "--json"
         )
+        structlog.reset_defaults()  # the command set up the log of this process
         return result.exit_code, json.loads(result.stdout or "[]")
 
 
