@@ -1,7 +1,11 @@
 # custodian.hcl
-# A server that also creates, imports, disables and deletes keys.
+# A server that also creates, imports, rotates, disables and deletes keys.
 path "signer/data/keys/*" {
   capabilities = ["create", "read", "update"]
+}
+# What a rotation replaced is destroyed when its time is over.
+path "signer/destroy/keys/*" {
+  capabilities = ["update"]
 }
 path "signer/metadata/keys/*" {
   capabilities = ["create", "read", "update", "delete"]

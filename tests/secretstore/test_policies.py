@@ -25,14 +25,14 @@ WRITE: dict[str, Act] = {
     "write": lambda vault, path: vault.write_data(f"{MOUNT}/data/{path}", data={"data": {}}),
     "note": lambda vault, path: vault.write_data(f"{MOUNT}/metadata/{path}", data={}),
     "delete": lambda vault, path: vault.delete(f"{MOUNT}/metadata/{path}"),
+    "destroy": lambda vault, path: vault.write_data(
+        f"{MOUNT}/destroy/{path}", data={"versions": [1]}
+    ),
 }
 NEVER: dict[str, Act] = {
     "delete version": lambda vault, path: vault.delete(f"{MOUNT}/data/{path}"),
     "undelete": lambda vault, path: vault.write_data(
         f"{MOUNT}/undelete/{path}", data={"versions": [1]}
-    ),
-    "destroy": lambda vault, path: vault.write_data(
-        f"{MOUNT}/destroy/{path}", data={"versions": [1]}
     ),
     "list the mount": lambda vault, _: vault.list(f"{MOUNT}/metadata"),
     "configure": lambda vault, _: vault.write_data(f"{MOUNT}/config", data={"max_versions": 1}),
@@ -70,7 +70,7 @@ def test_nothing_outside_the_prefix(
 @pytest.mark.parametrize("act", NEVER.values(), ids=NEVER)
 @pytest.mark.parametrize("name", ["service", "custodian"])
 def test_what_neither_may(bao: BaoServer, prefix: str, act: Act, name: str) -> None:
-    """Neither may destroy versions, list other folders, change engines, policies or tokens."""
+    """Neither may hide versions, list other folders, change engines, policies or tokens."""
     bao.write(f"{MOUNT}/data/{prefix}/key-1", data={"api_secret": "x"})
 
     with pytest.raises(Forbidden):

@@ -5,6 +5,7 @@ from structlog.testing import capture_logs
 
 from fakes import NOW_MS, FakeClock, FakeStore, credential
 from privyseald.errors import (
+    CredentialMalformed,
     KeyUnknown,
     PrivysealError,
     SecretStoreForbidden,
@@ -87,12 +88,21 @@ async def test_a_store_that_is_away_is_asked_later(
 
 @pytest.mark.parametrize(
     ("error", "told"),
-    [(KeyUnknown("gone"), []), (SecretStoreForbidden("grant it"), [("key-1", "grant it")])],
+    [
+        (KeyUnknown("gone"), []),
+        (SecretStoreForbidden("grant it"), [("key-1", "info", "")]),
+        (CredentialMalformed("correct it"), [("key-1", "warning", "correct it")]),
+    ],
 )
 async def test_a_refusal_is_told_once(
-    retirement: Retirement, store: FakeStore, error: PrivysealError, told: list[tuple[str, str]]
+    retirement: Retirement,
+    store: FakeStore,
+    error: PrivysealError,
+    told: list[tuple[str, str, str]],
 ) -> None:
-    """A key that was deleted needs no word; what an operator must see to is logged."""
+    """A key that was deleted needs no word; a server that may not leaves it to another; what an
+    operator must see to is a warning.
+    """
     retirement.expect("key-1", NOW_MS)
 
     async def refuse(_method: str, _key_id: str) -> None:
@@ -103,7 +113,7 @@ async def test_a_refusal_is_told_once(
         await retirement.sweep()
         await retirement.sweep()
 
-    assert told == [(line["key"], line["advice"]) for line in lines]
+    assert told == [(line["key"], line["log_level"], line.get("advice", "")) for line in lines]
     assert ["key-1"] == retired(store)
 
 

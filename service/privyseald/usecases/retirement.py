@@ -6,7 +6,7 @@ from contextlib import suppress
 import structlog
 
 from privyseald.clock import Clock
-from privyseald.errors import KeyUnknown, PrivysealError, Unavailable
+from privyseald.errors import KeyUnknown, PrivysealError, SecretStoreForbidden, Unavailable
 from privyseald.secretstore.store import SecretStore
 from privyseald.signing.signer import Credential
 
@@ -60,6 +60,9 @@ class Retirement:
                 continue
             except Unavailable:
                 self._due.setdefault(key_id, now_ms + _RETRY_MS)
+            except SecretStoreForbidden:
+                # A server that only signs; a custodian's does it.
+                _log.info("version left to another server to destroy", key=key_id)
             except PrivysealError as error:
                 _log.warning("version not destroyed", key=key_id, advice=error.message)
 
