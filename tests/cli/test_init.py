@@ -6,10 +6,10 @@ import pytest
 from cryptography import x509
 
 from cli.program import privyseal
-from privyseald.app import read_tls
 from privyseald.config import load_config
 from privyseald.policy.action import Action
 from privyseald.policy.file import load_policy
+from privyseald.tls_files import read_tls
 
 
 def test_a_new_directory_can_be_served(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_the_first_policy_grants_all_that_there_is(tmp_path: Path) -> None:
     privyseal("init", str(tmp_path / "new"))
     policy = load_policy(tmp_path / "new" / "policy.yaml")
     rules = [rule for rule, _, _ in policy._rules]
-    assert rules[0].allow == frozenset(Action) - {Action.ROTATE_KEY}
+    assert rules[0].allow == frozenset(Action)
 
 
 def test_secrets_are_for_their_owner_alone(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from fakes import FakeClock, credential
 from privyseald.errors import CredentialMalformed
 from privyseald.key import Algorithm
 from privyseald.nonces import NonceSource
+from privyseald.signing.signer import Predecessor
 from privyseald.state.embedded import EmbeddedState
 from privyseald.usecases.open_key import match_venue
 from privyseald.venues.registry import Venues
@@ -58,3 +59,19 @@ def test_a_document_that_fits_no_venue_is_malformed(
         match_venue(wrong, Venues())
 
     assert field == caught.value.metadata["field"]
+
+
+def test_a_version_before_that_fits_no_venue_is_as_good_as_gone() -> None:
+    """It is not the active version's fault, which opens; one that fits opens beside it."""
+    good, bad = (
+        credential("whitebit", Algorithm.HMAC_SHA512, "secret", {name: "k"})
+        for name in ("api_key", "no_field")
+    )
+    fits, fits_not = (
+        match_venue(replace(good, previous=Predecessor(7, before)), Venues())
+        for before in (good, bad)
+    )
+
+    assert fits.previous is not None
+    assert (7, good.key) == (fits.previous_until_ms, fits.previous.credential.key)
+    assert fits_not.previous is None

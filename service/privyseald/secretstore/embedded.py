@@ -1,7 +1,6 @@
 """Keys in one encrypted SQLite file, for one process: no server needed."""
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,19 +23,11 @@ from privyseald.secretstore.refusals import (
 )
 from privyseald.secretstore.sealed_record import RecordSeal
 from privyseald.secretstore.store import KeyPage
-from privyseald.secretstore.store_key import (
-    ScryptSetting,
-    SealBroken,
-    StoreKey,
-    key_from_file,
-    key_from_passphrase,
-)
+from privyseald.secretstore.store_unlock import unlock
 from privyseald.signing.secret import SecretBytes
 from privyseald.signing.signer import Credential, Predecessor
 
 _T = TypeVar("_T")
-_CHECK = b"privyseal"
-_KEY_FILE = b"key file"
 _RETRY_MS = 1_000
 
 
@@ -70,7 +61,7 @@ class EmbeddedStore:
             )
         file = RecordFile(path)
         try:
-            key = _store_key(file, path, key_file, passphrase_file)
+            key = unlock(file, path, key_file, passphrase_file)
         except BaseException:
             file.close()
             raise
@@ -241,37 +232,3 @@ class EmbeddedStore:
 
     def _now_ms(self) -> int:
         return self._clock.time_us() // 1_000
-
-
-def _store_key(
-    file: RecordFile, path: Path, key_file: Path | None, passphrase_file: Path | None
-) -> StoreKey:
-    """Return the store's key, checked against the record that a new store gets."""
-    kdf = file.setting("kdf")
-    if kdf is not None and (kdf == _KEY_FILE) != (key_file is not None):
-        wanted = "store.key_file" if kdf == _KEY_FILE else "store.passphrase_file"
-        raise ConfigInvalid(f"{wanted}: {path} was made with one; give that file")
-    try:
-        key, setting = _derive(kdf, key_file, passphrase_file)
-        sealed = file.setting("check")
-        if sealed is None:
-            file.put_settings(kdf=setting, check=key.seal(_CHECK, setting))
-        else:
-            key.unseal(sealed, setting)
-    except SealBroken as error:
-        raise ConfigInvalid(
-            f"store.key_file, store.passphrase_file: {key_file or passphrase_file} is not what "
-            f"{path} was made with; give the file that it was made with"
-        ) from error
-    return key
-
-
-def _derive(
-    kdf: bytes | None, key_file: Path | None, passphrase_file: Path | None
-) -> tuple[StoreKey, bytes]:
-    """Return the key, and how it came about as the store writes it down."""
-    if passphrase_file is None:
-        assert key_file is not None  # noqa: S101  # open_path saw to it
-        return key_from_file(key_file), _KEY_FILE
-    scrypt = ScryptSetting(os.urandom(16)) if kdf is None else ScryptSetting.from_bytes(kdf)
-    return key_from_passphrase(passphrase_file, scrypt), scrypt.to_bytes()
