@@ -9,12 +9,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from bao import MOUNT, BaoServer
 from privyseal.v1 import venue_service_pb2
-from privyseald.app import App, _auth_method, make_store, make_venues, read_tls
+from privyseald.app import App, make_venues
 from privyseald.clock import SystemClock
 from privyseald.config import Config
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import SecretStoreUnreachable
+from privyseald.open_store import _auth_method, open_store
 from privyseald.secretstore.embedded import EmbeddedStore
+from privyseald.tls_files import read_tls
 from privyseald.vault.approle import AppRole
 from privyseald.vault.auth import AuthMethod
 from privyseald.vault.jwt import JwtLogin
@@ -169,7 +171,7 @@ async def test_venues_of_the_configuration(config: Config) -> None:
 async def test_an_embedded_store_is_made(config: Config, tmp_path: Path) -> None:
     """`embedded:///path` is the file at that path."""
     elsewhere = changed(config, "store", url=f"embedded://{tmp_path / 'other.db'}")
-    store = make_store(elsewhere, SystemClock())
+    store = open_store(elsewhere, SystemClock())
     await store.check()
     await store.close()
     assert isinstance(store, EmbeddedStore)
@@ -266,7 +268,7 @@ async def test_a_store_in_vault_needs_its_section(config: Config) -> None:
     """Without [vault] nobody knows where Vault is."""
     without = changed(config, "store", url="vault://signer/keys")
     with pytest.raises(ConfigInvalid, match=r"add a section \[vault\] with its address"):
-        make_store(without, SystemClock())
+        open_store(without, SystemClock())
 
 
 @pytest.mark.usefixtures("quick")

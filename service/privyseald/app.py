@@ -3,40 +3,33 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Self
 
 import structlog
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from privyseald.audit.log import AuditLog
 from privyseald.clock import Clock, SystemClock
-from privyseald.config import Config, TlsConfig
+from privyseald.config import Config
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import PrivysealError, Unavailable
 from privyseald.idempotency import Idempotency
 from privyseald.nonces import NonceSource
+from privyseald.open_store import open_store
 from privyseald.outbound.http import HttpOutbound
 from privyseald.policy.file import load_policy
-from privyseald.private_file import read_private_file
 from privyseald.rpc.key_servicer import KeyServicer
 from privyseald.rpc.pipeline import Limits, Pipeline
 from privyseald.rpc.procedures import procedures
-from privyseald.rpc.server import GrpcServer, Tls
+from privyseald.rpc.server import GrpcServer
 from privyseald.rpc.signing_servicer import SigningServicer
 from privyseald.rpc.venue_servicer import VenueServicer
 from privyseald.secretstore.cache import CachePolicy, KeyCache
-from privyseald.secretstore.custody import Custody
-from privyseald.secretstore.embedded import EmbeddedStore
 from privyseald.secretstore.escrow import Escrow
 from privyseald.secretstore.escrowed_store import EscrowedStore
 from privyseald.secretstore.store import SecretStore
-from privyseald.secretstore.transit_custody import TransitCustody
-from privyseald.secretstore.vault import VaultStore
 from privyseald.sessions import Sessions
 from privyseald.state.embedded import EmbeddedState
+from privyseald.tls_files import read_tls
 from privyseald.usecases.create_key import CreateKey
 from privyseald.usecases.create_key_saga import CreateKeySaga, Step
 from privyseald.usecases.delivery import Receive
@@ -50,15 +43,6 @@ from privyseald.usecases.reconcile_watch import ReconcileWatch
 from privyseald.usecases.retirement import Retirement
 from privyseald.usecases.rotate_key import RotateKey
 from privyseald.usecases.sign import Sign
-from privyseald.vault.approle import AppRole
-from privyseald.vault.auth import AuthMethod
-from privyseald.vault.client import VaultClient
-from privyseald.vault.client_certificate import ClientCertificate
-from privyseald.vault.connection import VaultAddress
-from privyseald.vault.jwt import JwtLogin
-from privyseald.vault.tls_certificate import TlsCertificate
-from privyseald.vault.token_file import TokenFile
-from privyseald.vault_config import VaultConfig
 from privyseald.venues.registry import Venues
 
 _READINESS_PAUSE_S = 2.0
@@ -100,7 +84,7 @@ class App:
         policy = load_policy(config.policy.file)
         escrow = Escrow.open_path(config.escrow_path, clock)
         self._open.callback(escrow.close)
-        self._store = EscrowedStore(make_store(config, clock), escrow)
+        self._store = EscrowedStore(open_store(config, clock), escrow)
         self._open.push_async_callback(self._store.close)
         state = EmbeddedState.open_path(config.state.path)
         self._open.push_async_callback(state.close)
@@ -211,7 +195,7 @@ class App:
 async def open_reconcile(config: Config) -> AsyncIterator[Reconcile]:
     """Open what reconciling needs, without a server. Raises ConfigInvalid."""
     clock = SystemClock()
-    store = make_store(config, clock)
+    store = open_store(config, clock)
     try:
         escrow = Escrow.open_path(config.escrow_path, clock)
         whole_store = EscrowedStore(store, escrow)
@@ -227,82 +211,3 @@ def make_venues(config: Config) -> Venues:
         return Venues({name: venue.base_urls for name, venue in config.venues.items()})
     except PrivysealError as error:
         raise ConfigInvalid(f"venues: {error.message}") from error
-
-
-def make_store(config: Config, clock: Clock) -> SecretStore:
-    """Return the secret store of the config. Raises ConfigInvalid."""
-    store = config.store
-    if store.is_embedded:
-        return EmbeddedStore.open_path(
-            store.path,
-            key_file=store.key_file,
-            passphrase_file=store.passphrase_file,
-            clock=clock,
-        )
-    vault = config.vault
-    if vault is None:
-        raise ConfigInvalid("store.url names Vault: add a section [vault] with its address")
-    mount, prefix = store.mount_and_prefix
-    address = VaultAddress(
-        vault.address, vault.namespace or "", vault.ca_file, timeout_ms=vault.timeout_ms
-    )
-    client = VaultClient.connect(address, _auth_method(vault), clock)
-    custody = TransitCustody(client, Custody(store.custody), store.transit_mount)
-    return VaultStore(client, mount=mount, prefix=prefix, clock=clock, custody=custody)
-
-
-def _auth_method(vault: VaultConfig) -> AuthMethod:
-    mount, role = vault.login_mount, vault.role or ""
-    match vault:
-        case VaultConfig(auth="token-file", token_file=Path() as token_file):
-            return TokenFile(token_file)
-        case VaultConfig(
-            auth="approle", role_id_file=Path() as role_id, secret_id_file=Path() as secret_id
-        ):
-            return AppRole(
-                role_id_file=role_id,
-                secret_id_file=secret_id,
-                secret_id_wrapped=vault.secret_id_is_wrapped,
-                mount=mount,
-            )
-        case VaultConfig(auth="kubernetes" | "jwt"):
-            return JwtLogin(jwt_file=vault.login_jwt_file, role=role, mount=mount)
-        case VaultConfig(
-            client_certificate_file=Path() as certificate, client_private_key_file=Path() as key
-        ):
-            files = ClientCertificate(certificate_file=certificate, private_key_file=key)
-            return TlsCertificate(files, role=role, mount=mount)
-    raise ConfigInvalid(f"vault.auth is '{vault.auth}', but its settings are missing")
-
-
-def read_tls(tls: TlsConfig | None) -> Tls | None:
-    """Return the PEM texts of the config's files. Raises ConfigInvalid."""
-    if tls is None:
-        return None
-    chain, certificate = _read_certificate(tls.certificate_file, "server.tls.certificate_file")
-    client_ca, _ = _read_certificate(tls.client_ca_file, "server.tls.client_ca_file")
-    setting = "server.tls.private_key_file"
-    private_key = read_private_file(tls.private_key_file, setting)
-    try:
-        public_key = load_pem_private_key(private_key, password=None).public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigInvalid(
-            f"{setting}: {tls.private_key_file} holds no PEM private key without a passphrase"
-        ) from error
-    if public_key != certificate.public_key():
-        raise ConfigInvalid(
-            f"{setting}: {tls.private_key_file} is not the key of the first certificate in "
-            f"{tls.certificate_file}; give the two that belong together"
-        )
-    return Tls(chain, private_key, client_ca)
-
-
-def _read_certificate(path: Path, setting: str) -> tuple[bytes, x509.Certificate]:
-    """Return the PEM text and its first certificate. Raises ConfigInvalid."""
-    try:
-        text = path.read_bytes()
-        return text, x509.load_pem_x509_certificates(text)[0]
-    except OSError as error:
-        raise ConfigInvalid(f"{setting}: {path} can't be read ({error.strerror})") from error
-    except ValueError as error:
-        raise ConfigInvalid(f"{setting}: {path} holds no PEM certificate") from error

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from privyseald.app import _auth_method
 from privyseald.config_error import ConfigInvalid
+from privyseald.open_store import _auth_method
 from privyseald.vault.approle import AppRole
 from privyseald.vault.jwt import JwtLogin
 from privyseald.vault.tls_certificate import TlsCertificate

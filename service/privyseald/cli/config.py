@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from privyseald.app import make_venues, read_tls
+from privyseald.app import make_venues
 from privyseald.cli.connect import Json
 from privyseald.cli.output import USAGE, console, fail, print_facts, print_json
 from privyseald.cli.serve import CONFIG_FILE, ConfigFile
 from privyseald.config import load_config
 from privyseald.config_error import ConfigInvalid
 from privyseald.policy.file import load_policy
+from privyseald.tls_files import read_tls
 
 app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
 policy_app = typer.Typer(no_args_is_help=True, help="Look at the policy.")
