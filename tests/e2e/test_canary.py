@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_status import rpc_status
 
 from cli.program import Process, prepare, privyseal, running
@@ -25,6 +26,8 @@ from privyseald.sandbox.accounts import (
 )
 from privyseald.sandbox.faults import Fault, Spoil
 from privyseald.sandbox.sandbox import Sandbox
+from privyseald.signing.sealed_box import SealingKey
+from privyseald.signing.sealed_secret import seal_secret
 from privyseald.signing.secp256k1 import Secp256k1Signer
 from privyseald.signing.secret import SecretBytes
 from service import OPERATOR, SandboxKey, Service, Stubs, import_sandbox_key, sign_request
@@ -221,11 +224,39 @@ async def every_rpc(stubs: Stubs, sandbox: Sandbox, heard: Heard) -> None:
     made.generated.algorithm = "secp256k1"
     await heard.call(signing.CreateKey(made))
     await every_fault(stubs, sandbox, heard)
+    await every_rotation(stubs, heard)
     await heard.call(keys.ListKeys(key_service_pb2.ListKeysRequest()))
     await heard.call(stubs.venues.ListVenues(venue_service_pb2.ListVenuesRequest()))
     await heard.call(stubs.venues.GetVenue(venue_service_pb2.GetVenueRequest(name="kiiex")))
     await heard.call(stubs.holds.CreateHold(hold_service_pb2.CreateHoldRequest()))
     await heard.call(keys.DeleteKey(key_service_pb2.DeleteKeyRequest(name="keys/nx")))
+
+
+async def every_rotation(stubs: Stubs, heard: Heard) -> None:
+    """Rotate to marked secrets, good and bad, plain and sealed; sign with both versions."""
+    answer = await heard.call(stubs.keys.GetSealingKey(key_service_pb2.GetSealingKeyRequest()))
+    material = KEYS["wb"].material
+    sealed = [
+        seal_secret(SealingKey.from_raw(answer.public_key), SecretBytes(material), "wb", venue)
+        for venue in ("whitebit", "kiiex")
+    ]
+    until = Timestamp()
+    until.GetCurrentTime()
+    until.seconds += 3_600
+    ways: list[dict[str, Any]] = [
+        {"plaintext": material.encode()},
+        {"plaintext": material.encode() + b"\n"},
+        {"sealed": sealed[0], "accept_previous_until_time": until},
+        {"sealed": sealed[1]},
+        {"wrapping_token": material},
+        {"generate": True},
+    ]
+    for way in ways:
+        request = key_service_pb2.RotateKeyRequest(name="keys/wb", **way)
+        await heard.call(stubs.keys.RotateKey(request))
+    for version in (0, 1, 2, 3):
+        request = sign_request("wb", "POST", "/api/v4/orders", key_version=version)
+        await heard.call(stubs.signing.Sign(request))
 
 
 async def every_fault(stubs: Stubs, sandbox: Sandbox, heard: Heard) -> None:
