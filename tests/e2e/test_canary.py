@@ -252,8 +252,8 @@ async def every_rotation(stubs: Stubs, heard: Heard) -> None:
         {"generate": True},
     ]
     for way in ways:
-        request = key_service_pb2.RotateKeyRequest(name="keys/wb", **way)
-        await heard.call(stubs.keys.RotateKey(request))
+        rotation = key_service_pb2.RotateKeyRequest(name="keys/wb", **way)
+        await heard.call(stubs.keys.RotateKey(rotation))
     for version in (0, 1, 2, 3):
         request = sign_request("wb", "POST", "/api/v4/orders", key_version=version)
         await heard.call(stubs.signing.Sign(request))
