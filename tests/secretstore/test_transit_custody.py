@@ -152,7 +152,7 @@ async def test_an_issued_secret_is_never_lost(
 
 
 async def test_another_key_of_the_name_is_not_touched(
-    transit_home: VaultHome, bao: BaoServer, tmp_path: Path
+    transit_home: VaultHome, bao: BaoServer, prefix: str, tmp_path: Path
 ) -> None:
     """A transit key that holds another secret is refused, survives, and the id stays free."""
     await transit_home.store.create("key-1", hmac_document(OTHER))
@@ -160,7 +160,7 @@ async def test_another_key_of_the_name_is_not_touched(
     await transit_home.store.create("pair", pair())
 
     (tmp_path / "second").mkdir()
-    second = VaultHome(bao, "elsewhere", tmp_path / "second", Custody.TRANSIT)
+    second = VaultHome(bao, f"{prefix}-elsewhere", tmp_path / "second", Custody.TRANSIT)
     for document, key_id in (
         (hmac_document(), "key-1"),
         (hmac_document(), "pair"),
