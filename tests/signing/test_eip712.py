@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from privyseald.errors import BodyInvalid
 from privyseald.signing import eip712
-from privyseald.signing.eip712 import StringMessage, string_message
 from privyseald.signing.secp256k1 import checksum_address
+from privyseald.signing.string_message import StringMessage, string_message
 from privyseald.strict_json import parse_object
 
 Document = dict[str, Any]

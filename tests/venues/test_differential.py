@@ -39,8 +39,8 @@ from ccxt.whitebit import whitebit
 
 from fakes import NOW_MS, credential
 from privyseald.key import Algorithm
-from privyseald.signing.eip712 import string_message
 from privyseald.signing.signer import Credential
+from privyseald.signing.string_message import string_message
 from privyseald.venues.http_request import JSON, make_request
 from privyseald.venues.registry import Venues
 from privyseald.venues.venue import Moment, Session, SignedHttpRequest

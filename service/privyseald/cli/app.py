@@ -1,4 +1,8 @@
-"""The command `privyseal`."""
+"""The command `privyseal`.
+
+The sandbox, with the Ethereum libraries that it verifies with, is imported by the commands that
+run it: `serve` shall be ready in under a second.
+"""
 
 from typing import Annotated
 

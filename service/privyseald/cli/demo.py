@@ -19,7 +19,6 @@ from privyseald.cli.output import console, fail, print_json, print_table
 from privyseald.cli.sandbox import base_urls
 from privyseald.outbound.http import HttpOutbound
 from privyseald.outbound.outbound import OutboundRequest
-from privyseald.sandbox.sandbox import Sandbox
 
 _T = TypeVar("_T")
 _READER = "spiffe://privyseal.test/reader"
@@ -94,6 +93,8 @@ def demo(as_json: Json = False) -> None:
 
 
 async def _demo(*, quiet: bool) -> list[_Row]:
+    from privyseald.sandbox.sandbox import Sandbox  # noqa: PLC0415  # heavy; see cli/app.py
+
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="privyseal-demo-") as name:
         directory = Path(name) / "server"

@@ -9,7 +9,6 @@ import uvloop
 
 from privyseald.cli.connect import Json
 from privyseald.cli.output import USAGE, console, fail, print_json, print_table
-from privyseald.sandbox.sandbox import Sandbox
 
 # The venues of the configuration that each sandbox server stands for.
 SERVES = {
@@ -46,6 +45,8 @@ def base_urls(urls: dict[str, str]) -> dict[str, str]:
 
 
 async def _serve(port: int, host: str, *, allow_remote: bool, as_json: bool) -> None:
+    from privyseald.sandbox.sandbox import Sandbox  # noqa: PLC0415  # heavy; see cli/app.py
+
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -11,7 +11,8 @@ from privyseald.nonces import NonceSource
 from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy
 from privyseald.sessions import Sessions
-from privyseald.signing import eip191, eip712
+from privyseald.signing import eip191
+from privyseald.signing.document_digest import DocumentDigest
 from privyseald.strict_json import parse_object
 from privyseald.usecases.open_key import OpenedKey, OpenKey
 from privyseald.venues.http_request import MAX_BODY, HttpRequest
@@ -90,6 +91,7 @@ class Sign:
         self._nonces = nonces
         self._sessions = sessions
         self._idempotency = idempotency
+        self._document_digest = DocumentDigest()
 
     async def __call__(self, caller: Caller, command: SignCommand, entry: Entry) -> Signed:
         """Return the signed bytes. Raises any PrivysealError but the venue's own."""
@@ -108,7 +110,7 @@ class Sign:
             if isinstance(command.intent, HttpRequest):
                 _normalise(command.intent, opened)
             else:
-                _digest(command.intent)
+                await self._digest(command.intent)
             return Signed(key, None)
         signed = await self._idempotency.once(
             f"sign/{caller.name}",
@@ -123,7 +125,7 @@ class Sign:
     async def _sign(self, intent: Intent, opened: OpenedKey) -> Signed:
         if isinstance(intent, HttpRequest):
             return await self._sign_request(_normalise(intent, opened), opened)
-        digest = _digest(intent)
+        digest = await self._digest(intent)
         moment = await self._nonces.reserve(opened.credential.key, None)
         signer = opened.credential.signer
         return Signed(
@@ -142,6 +144,17 @@ class Sign:
         signed = await venue.sign(request, credential, opened.environment, moment, session)
         return Signed(credential.key, signed, moment.time_ms, moment.nonce)
 
+    async def _digest(self, intent: PersonalMessage | TypedData) -> bytes:
+        if isinstance(intent, PersonalMessage):
+            if not intent.message:
+                raise FieldInvalid("personal_message.message", "is empty; give the message to sign")
+            if len(intent.message) > MAX_BODY:
+                raise BodyInvalid("personal_message.message", f"is longer than {MAX_BODY} bytes")
+            return eip191.digest(intent.message)
+        if len(intent.json) > MAX_BODY:
+            raise BodyInvalid("typed_data.json", f"is longer than {MAX_BODY} bytes")
+        return await self._document_digest(parse_object(intent.json, "typed_data.json"))
+
 
 def _answer_bytes(intent: Intent) -> int:
     """Return about how much memory a signed intent takes: a body may come back in a header too."""
@@ -151,15 +164,3 @@ def _answer_bytes(intent: Intent) -> int:
 def _normalise(request: HttpRequest, opened: OpenedKey) -> HttpRequest:
     check_served(request, opened.environment)
     return opened.venue.normalise(request, opened.credential)
-
-
-def _digest(intent: PersonalMessage | TypedData) -> bytes:
-    if isinstance(intent, PersonalMessage):
-        if not intent.message:
-            raise FieldInvalid("personal_message.message", "is empty; give the message to sign")
-        if len(intent.message) > MAX_BODY:
-            raise BodyInvalid("personal_message.message", f"is longer than {MAX_BODY} bytes")
-        return eip191.digest(intent.message)
-    if len(intent.json) > MAX_BODY:
-        raise BodyInvalid("typed_data.json", f"is longer than {MAX_BODY} bytes")
-    return eip712.digest(parse_object(intent.json, "typed_data.json"))

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from privyseald.errors import FieldInvalid, IntentUnsupported
 from privyseald.key import Algorithm
 from privyseald.outbound.outbound import Outbound
-from privyseald.signing.eip712 import string_message
 from privyseald.signing.signer import Credential
+from privyseald.signing.string_message import string_message
 from privyseald.venues import aster_wallet
 from privyseald.venues.aster_form import ENVIRONMENTS, joined, normalise_form
 from privyseald.venues.http_request import HttpRequest
