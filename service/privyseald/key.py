@@ -24,6 +24,7 @@ class Algorithm(StrEnum):
     HMAC_SHA256 = "hmac-sha256"
     HMAC_SHA512 = "hmac-sha512"
     ED25519 = "ed25519"
+    ECDSA_P256 = "ecdsa-p256"
     SECP256K1 = "secp256k1"
 
     @property

@@ -52,7 +52,9 @@ async def test_get_tells_what_create_told(home: Home) -> None:
     assert created.update_time_ms >= created.create_time_ms > 1_700_000_000_000
 
 
-@pytest.mark.parametrize("algorithm", [Algorithm.SECP256K1, Algorithm.ED25519])
+@pytest.mark.parametrize(
+    "algorithm", [Algorithm.SECP256K1, Algorithm.ED25519, Algorithm.ECDSA_P256]
+)
 async def test_a_key_pair_tells_its_public_half(home: Home, algorithm: Algorithm) -> None:
     """The public id and the public key come from the key itself."""
     document = replace(

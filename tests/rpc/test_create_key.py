@@ -165,6 +165,8 @@ async def test_a_generated_agent_trades(service: Service, operator: Stubs) -> No
     ("algorithm", "venue", "code", "reason"),
     [
         ("ed25519", "aster", "FAILED_PRECONDITION", "ALGORITHM_UNSUPPORTED"),
+        ("ecdsa-p256", "aster", "FAILED_PRECONDITION", "ALGORITHM_UNSUPPORTED"),
+        ("ecdsa-p256", "whitebit", "FAILED_PRECONDITION", "ALGORITHM_UNSUPPORTED"),
         ("secp256k1", "whitebit", "FAILED_PRECONDITION", "ALGORITHM_UNSUPPORTED"),
         ("hmac-sha512", "whitebit", "FAILED_PRECONDITION", "ALGORITHM_UNSUPPORTED"),
         ("rsa", "aster", "INVALID_ARGUMENT", "FIELD_INVALID"),

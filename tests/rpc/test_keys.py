@@ -85,6 +85,7 @@ async def test_a_wallets_address_is_its_public_id(operator: Stubs) -> None:
         ({"environment": "moon"}, "INVALID_ARGUMENT", "FIELD_INVALID", "environment"),
         ({"algorithm": "rot13"}, "INVALID_ARGUMENT", "FIELD_INVALID", "algorithm"),
         ({"algorithm": "ed25519"}, "FAILED_PRECONDITION", "ALGORITHM_UNSUPPORTED", ""),
+        ({"algorithm": "ecdsa-p256"}, "FAILED_PRECONDITION", "ALGORITHM_UNSUPPORTED", ""),
         ({"fields": {}}, "INVALID_ARGUMENT", "FIELD_INVALID", "fields[api_key]"),
         (
             {"fields": {"api_key": "a", "user_id": "1"}},

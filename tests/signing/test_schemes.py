@@ -4,6 +4,8 @@ import copy
 import pickle
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from fakes import credential
 from privyseald.errors import AlgorithmUnsupported, FieldInvalid
@@ -14,28 +16,34 @@ from privyseald.signing.secret import SecretBytes
 from privyseald.signing.signer import Signer
 
 CANARY = "ca7a41e5" * 8
-MATERIAL = dict.fromkeys(Algorithm, CANARY)
-PUBLIC_KEY_ALGORITHMS = [Algorithm.SECP256K1, Algorithm.ED25519]
+PEM = (
+    ec.derive_private_key(int(CANARY, 16), ec.SECP256R1())
+    .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    .decode()
+)
+MATERIAL = {**dict.fromkeys(Algorithm, CANARY), Algorithm.ECDSA_P256: PEM}
+PUBLIC_KEY_ALGORITHMS = [Algorithm.SECP256K1, Algorithm.ED25519, Algorithm.ECDSA_P256]
 every_algorithm = pytest.mark.parametrize("algorithm", list(Algorithm))
 
 
 def shows(text: str | bytes) -> bool:
-    """Whether a text holds the canary, as hex, as bytes or as a number."""
+    """Whether a text holds the canary, as hex, as bytes, as a number or as lines of a PEM."""
     data = text.encode() if isinstance(text, str) else text
     number = str(int(CANARY, 16)).encode()
-    return any(each in data for each in (CANARY.encode(), bytes.fromhex(CANARY), number))
+    lines = PEM.encode().splitlines()[1:3]
+    return any(each in data for each in (CANARY.encode(), bytes.fromhex(CANARY), number, *lines))
 
 
 @every_algorithm
 def test_a_signer_is_of_its_algorithm(algorithm: Algorithm) -> None:
     """The table gives a signer of the algorithm that was asked for."""
-    assert algorithm is make_signer(algorithm, SecretBytes(CANARY)).algorithm
+    assert algorithm is make_signer(algorithm, SecretBytes(MATERIAL[algorithm])).algorithm
 
 
 @every_algorithm
 async def test_no_way_of_looking_at_a_signer_shows_its_secret(algorithm: Algorithm) -> None:
     """repr, str, format and the public attributes hold nothing of the secret."""
-    signer = make_signer(algorithm, SecretBytes(CANARY))
+    signer = make_signer(algorithm, SecretBytes(MATERIAL[algorithm]))
     for text in (repr(signer), str(signer), f"{signer}", signer.public_id, signer.public_key_pem):
         assert not shows(text)
     assert not hasattr(signer, "__dict__")
@@ -45,7 +53,7 @@ async def test_no_way_of_looking_at_a_signer_shows_its_secret(algorithm: Algorit
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_signer_and_a_credential_cant_be_pickled(algorithm: Algorithm, protocol: int) -> None:
     """No pickle can carry a secret out of the process."""
-    opened = credential("whitebit", algorithm, CANARY, {"api_key": "public"})
+    opened = credential("whitebit", algorithm, MATERIAL[algorithm], {"api_key": "public"})
     for each in (opened.signer, opened):
         with pytest.raises(TypeError):
             pickle.dumps(each, protocol)
@@ -54,7 +62,7 @@ def test_a_signer_and_a_credential_cant_be_pickled(algorithm: Algorithm, protoco
 @every_algorithm
 def test_a_credential_shows_its_public_half_only(algorithm: Algorithm) -> None:
     """The repr of a credential has the key's fields, and neither signer nor secret."""
-    opened = credential("whitebit", algorithm, CANARY, {"api_key": "public-id-1"})
+    opened = credential("whitebit", algorithm, MATERIAL[algorithm], {"api_key": "public-id-1"})
     assert "public-id-1" in repr(opened)
     assert "signer" not in repr(opened).lower()
     assert not shows(repr(opened))
@@ -103,9 +111,10 @@ def test_wiped_secret_bytes_are_zeros() -> None:
 
 @pytest.mark.parametrize("algorithm", PUBLIC_KEY_ALGORITHMS)
 def test_new_keys_are_taken_by_their_signer_and_differ(algorithm: Algorithm) -> None:
-    """A generated key is 64 hex digits, makes a signer, and comes once."""
+    """A generated key is as long as any other, is ASCII, makes a signer, and comes once."""
     made = [generate(algorithm) for _ in range(50)]
-    assert {len(each) for each in made} == {64}
+    assert {len(each) for each in made} == {len(MATERIAL[algorithm])}
+    assert all(each.reveal().isascii() for each in made)
     signers: list[Signer] = [make_signer(algorithm, each) for each in made]
     assert len({signer.public_id for signer in signers}) == len(made)
 

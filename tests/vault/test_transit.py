@@ -21,6 +21,17 @@ from privyseald.vault.wrapping import wrap
 LOOKUP = Reply(200, {"data": {"ttl": 0, "expire_time": None}})
 LOOKED_UP = "a-token"
 TAG = "vault:v1:" + "A" * 43 + "="
+JWS = "vault:v1:--__" + "A" * 82
+
+
+def pem_of(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    """Return the public half as PEM."""
+    spki = PublicFormat.SubjectPublicKeyInfo
+    return key.public_key().public_bytes(Encoding.PEM, spki).decode()
+
+
+ANOTHER_CURVE = pem_of(ec.generate_private_key(ec.SECP384R1()))
+NO_CURVE = pem_of(rsa.generate_private_key(65537, 2048))
 
 
 @asynccontextmanager
@@ -83,6 +94,50 @@ async def test_a_tag_of_another_form_is_no_signature(tag: str | None, tmp_path: 
 
 
 @pytest.mark.parametrize(
+    "signature",
+    [
+        None,
+        "",
+        TAG,
+        JWS.removeprefix("vault:"),
+        JWS.replace("v1", "v0"),
+        JWS + "\n",
+        JWS + "==",
+        JWS.replace("_", "/"),
+        JWS + "AAA",
+    ],
+    ids=[
+        "none",
+        "empty",
+        "padded",
+        "no mark",
+        "v0",
+        "newline",
+        "jws padded",
+        "base64",
+        "no length",
+    ],
+)
+async def test_a_jws_signature_of_another_form_is_none(
+    signature: str | None, tmp_path: Path
+) -> None:
+    """Only `vault:vN:` and base64url without padding are taken."""
+    with answering(LOOKUP, Reply(200, {"data": {"signature": signature}})) as server:
+        async with engine_at(server.url, tmp_path) as engine:
+            with pytest.raises(SecretStoreUnreachable, match=r"vault\.address"):
+                await engine.sign_ecdsa("k", "sha2-256", b"m")
+
+
+async def test_a_jws_signature_is_decoded_from_base64url(tmp_path: Path) -> None:
+    """Both letters that base64 writes otherwise are read, at the length that JWS has."""
+    with answering(LOOKUP, Reply(200, {"data": {"signature": JWS}})) as server:
+        async with engine_at(server.url, tmp_path) as engine:
+            version, signature = await engine.sign_ecdsa("k", "sha2-256", b"m")
+    assert version == 1
+    assert signature == bytes.fromhex("fbefff") + bytes(61)
+
+
+@pytest.mark.parametrize(
     "facts",
     [
         {},
@@ -96,6 +151,15 @@ async def test_a_tag_of_another_form_is_no_signature(tag: str | None, tmp_path: 
             "latest_version": 1,
             "keys": {"1": {"public_key": "no base64!"}},
         },
+        *(
+            {
+                "type": "ecdsa-p256",
+                "derived": False,
+                "latest_version": 1,
+                "keys": {"1": {"public_key": public_key}},
+            }
+            for public_key in ("", "no PEM", ANOTHER_CURVE, NO_CURVE)
+        ),
     ],
 )
 async def test_a_description_of_another_shape_is_an_outage(
@@ -134,12 +198,6 @@ async def test_a_rate_limit_of_vaults_is_told_with_a_time(bao: BaoServer, tmp_pa
     assert "rate limit quota" in refused[0].message
     assert (refused[0].retry_after_ms or 0) > 1_000
     await asyncio.to_thread(bao.root().delete, "sys/quotas/rate-limit/limited")
-
-
-def pem_of(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
-    """Return the public half as PEM."""
-    spki = PublicFormat.SubjectPublicKeyInfo
-    return key.public_key().public_bytes(Encoding.PEM, spki).decode()
 
 
 @pytest.mark.parametrize("kind", ["text", "elliptic", "short"])

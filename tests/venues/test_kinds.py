@@ -20,6 +20,7 @@ from privyseald.venues.kinds import (
     check_options,
     key_kind,
 )
+from privyseald.venues.venue import Venue
 from venues.desk import VENUES
 
 KIIEX = VENUES.get("kiiex")
@@ -33,12 +34,20 @@ def test_a_venue_has_one_kind_of_key_an_algorithm() -> None:
     assert ASTER.key_kinds[1] is key_kind(ASTER, "secp256k1")
 
 
-@pytest.mark.parametrize("algorithm", ["ed25519", "", "HMAC-SHA256", "x" * 100])
+@pytest.mark.parametrize("algorithm", ["ed25519", "ecdsa-p256", "", "HMAC-SHA256", "x" * 100])
 def test_an_algorithm_that_a_venue_does_not_take_is_refused(algorithm: str) -> None:
     """The refusal says what it takes, and bounds what it repeats."""
     with pytest.raises(AlgorithmUnsupported, match="hmac-sha256, secp256k1") as caught:
         key_kind(ASTER, algorithm)
     assert caught.value.metadata == {"venue": "aster", "algorithm": algorithm[:64]}
+
+
+@pytest.mark.parametrize("venue", list(VENUES), ids=lambda venue: venue.name)
+def test_ecdsa_on_p_256_is_taken_by_no_venue_yet(venue: Venue) -> None:
+    """It is an algorithm, but the refusal lists what the venue takes instead."""
+    takes = ", ".join(kind.algorithm for kind in venue.key_kinds)
+    with pytest.raises(AlgorithmUnsupported, match=f"{venue.name} takes no .* it takes {takes}$"):
+        algorithm_of(venue, "ecdsa-p256")
 
 
 def test_the_first_kind_is_meant_where_none_is_named() -> None:

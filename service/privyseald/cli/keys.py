@@ -66,7 +66,7 @@ def create(
     key_id: KeyId,
     venue: Venue,
     generate: Annotated[
-        str, typer.Option("--generate", help="Generate a key: 'secp256k1' or 'ed25519'.")
+        str, typer.Option("--generate", help="Generate a key: secp256k1, ed25519 or ecdsa-p256.")
     ] = "",
     using: Annotated[
         str, typer.Option("--using", help="Have the venue issue a key to this key's account.")

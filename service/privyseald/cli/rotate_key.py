@@ -37,7 +37,8 @@ def rotate_key(
         ),
     ] = "",
     generate: Annotated[
-        bool, typer.Option("--generate", help="Generate a new secp256k1 or ed25519 key.")
+        bool,
+        typer.Option("--generate", help="Generate a new secp256k1, ed25519 or ecdsa-p256 key."),
     ] = False,
     secret_file: SecretFile = "",
     sealed_file: SealedSecretFile = None,

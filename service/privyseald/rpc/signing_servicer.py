@@ -123,7 +123,9 @@ def _source(request: pb.CreateKeyRequest) -> Generated | VenueIssued:
     kind = request.WhichOneof("source")
     if kind == "generated":
         if not request.generated.algorithm:
-            raise FieldInvalid("generated.algorithm", "is empty; give 'secp256k1' or 'ed25519'")
+            raise FieldInvalid(
+                "generated.algorithm", "is empty; give 'secp256k1', 'ed25519' or 'ecdsa-p256'"
+            )
         return Generated(request.generated.algorithm, dict(request.generated.fields))
     if kind == "venue_issued":
         issued = request.venue_issued

@@ -10,8 +10,18 @@ from privyseald.vault.errors import PathMissing, RequestRefused, answer_malforme
 from privyseald.vault.transit import TransitEngine, TransitKey
 
 _RETRY_MS = 5_000
-_HASHES = {Algorithm.HMAC_SHA256: "sha2-256", Algorithm.HMAC_SHA512: "sha2-512"}
-_LENGTHS = {Algorithm.HMAC_SHA256: 32, Algorithm.HMAC_SHA512: 64, Algorithm.ED25519: 64}
+_HASHES = {
+    Algorithm.HMAC_SHA256: "sha2-256",
+    Algorithm.HMAC_SHA512: "sha2-512",
+    Algorithm.ECDSA_P256: "sha2-256",
+}
+_LENGTHS = {
+    Algorithm.HMAC_SHA256: 32,
+    Algorithm.HMAC_SHA512: 64,
+    Algorithm.ED25519: 64,
+    Algorithm.ECDSA_P256: 64,
+}
+_PUBLIC_KEY_LENGTHS = {Algorithm.ED25519: 32, Algorithm.ECDSA_P256: 33}
 
 
 class TransitSigner:
@@ -58,6 +68,8 @@ class TransitSigner:
     async def _ask(self, message: bytes) -> tuple[int, bytes]:
         if self.algorithm.is_hmac:
             return await self._engine.hmac(self._name, _HASHES[self.algorithm], message)
+        if self.algorithm is Algorithm.ECDSA_P256:
+            return await self._engine.sign_ecdsa(self._name, _HASHES[self.algorithm], message)
         return await self._engine.sign(self._name, message)
 
     def __repr__(self) -> str:
@@ -81,7 +93,7 @@ async def open_transit(engine: TransitEngine, name: str, algorithm: Algorithm) -
             "transit_key",
             f"names a transit key that is not of type {transit_type(algorithm)}, or is derived",
         )
-    if not algorithm.is_hmac and len(key.public_key) != 32:
+    if len(key.public_key) != _PUBLIC_KEY_LENGTHS.get(algorithm, 0):
         raise answer_malformed()
     return TransitSigner(engine, name, algorithm, key)
 

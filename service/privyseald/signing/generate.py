@@ -1,6 +1,7 @@
 """New private keys, from the operating system's random numbers."""
 
 from coincurve import PrivateKey
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -21,6 +22,12 @@ def generate(algorithm: Algorithm) -> SecretBytes:
             Encoding.Raw, PrivateFormat.Raw, NoEncryption()
         )
         return SecretBytes(seed.hex())
+    if algorithm is Algorithm.ECDSA_P256:
+        return SecretBytes(
+            ec.generate_private_key(ec.SECP256R1()).private_bytes(
+                Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+            )
+        )
     raise AlgorithmUnsupported(
         f"a key of algorithm {algorithm} is a secret that the venue issues; "
         "import it, or let the venue issue it where it can",

@@ -29,8 +29,9 @@ class Signer(Protocol):
     async def sign(self, message: bytes) -> bytes:
         """Return the signature of `message`.
 
-        HMAC: the raw MAC. Ed25519: the 64 bytes of RFC 8032. secp256k1: `message` is the
-        32-byte digest that `eip191` or `eip712` made; the answer is r, s and v (27 or 28).
+        HMAC: the raw MAC. Ed25519: the 64 bytes of RFC 8032. ECDSA on P-256: r and s, 32 bytes
+        each, and others each time. secp256k1: `message` is the 32-byte digest that `eip191` or
+        `eip712` made; the answer is r, s and v (27 or 28).
         """
 
 

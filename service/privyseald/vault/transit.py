@@ -6,16 +6,27 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
+
 from privyseald.vault.answers import read_text
 from privyseald.vault.errors import PathMissing, RequestRefused, answer_malformed
 from privyseald.vault.session import VaultSession
 
 _TAGGED = re.compile(r"vault:v([1-9][0-9]{0,8}):([A-Za-z0-9+/]{16,}={0,2})")
+_TAGGED_JWS = re.compile(r"vault:v([1-9][0-9]{0,8}):([A-Za-z0-9_-]{16,})")
 
 
 @dataclass(frozen=True, slots=True)
 class TransitKey:
-    """A key as the engine describes it. `public_key` is empty for a shared secret."""
+    """A key as the engine describes it. `public_key` is Ed25519's 32 bytes, or a compressed
+    point (SEC 1) on P-256; empty for a shared secret and for other kinds of key.
+    """
 
     type: str
     is_derived: bool
@@ -44,6 +55,11 @@ class TransitEngine:
     async def sign(self, name: str, message: bytes) -> tuple[int, bytes]:
         """Return the version of the key that was used, and the signature."""
         return _read_tagged(await self._compute(f"sign/{name}", "sign/*", message), "signature")
+
+    async def sign_ecdsa(self, name: str, hash_name: str, message: bytes) -> tuple[int, bytes]:
+        """Return the version of the key that was used, and r and s at their full width."""
+        form = {"hash_algorithm": hash_name, "marshaling_algorithm": "jws"}
+        return _read_tagged_jws(await self._compute(f"sign/{name}", "sign/*", message, form))
 
     async def wrapping_key(self) -> str:
         """Return the public key, as PEM, for which a key is wrapped that is to be imported."""
@@ -88,9 +104,11 @@ class TransitEngine:
             lambda token: self._session.connection.post(full, token, body),
         )
 
-    async def _compute(self, path: str, pattern: str, message: bytes) -> Mapping[str, object]:
+    async def _compute(
+        self, path: str, pattern: str, message: bytes, form: Mapping[str, str] | None = None
+    ) -> Mapping[str, object]:
         full = f"{self.mount}/{path}"
-        body = {"input": base64.b64encode(message).decode()}
+        body = {"input": base64.b64encode(message).decode(), **(form or {})}
         return await self._session.run(
             "update",
             f"{self.mount}/{pattern}",
@@ -117,18 +135,31 @@ def _read_key(answer: Mapping[str, object]) -> TransitKey:
                 **rest,
             }
         }:
-            # Of other kinds it is a PEM, or there is none.
-            raw = _public_key(rest.get("keys"), version) if key_type == "ed25519" else b""
+            raw = b""
+            if key_type == "ed25519":
+                raw = _decode(_public_key(rest.get("keys"), version))
+            elif key_type == "ecdsa-p256":
+                raw = _point(_public_key(rest.get("keys"), version))
             return TransitKey(key_type, derived, version, raw)
     raise answer_malformed()
 
 
-def _public_key(versions: object, version: int) -> bytes:
+def _public_key(versions: object, version: int) -> str:
     match versions:
         case dict():
             match versions.get(str(version)):
                 case {"public_key": str(text)}:
-                    return _decode(text)
+                    return text
+    raise answer_malformed()
+
+
+def _point(pem: str) -> bytes:
+    try:
+        loaded = load_pem_public_key(pem.encode())
+        if isinstance(loaded, ec.EllipticCurvePublicKey) and isinstance(loaded.curve, ec.SECP256R1):
+            return loaded.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    except (ValueError, UnsupportedAlgorithm):
+        pass
     raise answer_malformed()
 
 
@@ -137,6 +168,14 @@ def _read_tagged(answer: Mapping[str, object], name: str) -> tuple[int, bytes]:
     if match is None:
         raise answer_malformed()
     return int(match[1]), _decode(match[2])
+
+
+def _read_tagged_jws(answer: Mapping[str, object]) -> tuple[int, bytes]:
+    match = _TAGGED_JWS.fullmatch(read_text(answer, "signature"))
+    if match is None:
+        raise answer_malformed()
+    padding = "=" * (-len(match[2]) % 4)
+    return int(match[1]), _decode(match[2].replace("-", "+").replace("_", "/") + padding)
 
 
 def _decode(text: str) -> bytes:

@@ -98,7 +98,7 @@ class Key(_message.Message):
     algorithm: _builtins.str
     """The signature algorithm, such as `hmac-sha512`."""
     public_id: _builtins.str
-    """The API key id, or the address of a wallet."""
+    """The API key id, the address of a wallet, or else the public key in base64."""
     public_key_pem: _builtins.str
     """The public key as PEM, for an algorithm that has one."""
     state: Global___KeyState.ValueType

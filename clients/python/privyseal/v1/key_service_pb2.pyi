@@ -346,7 +346,7 @@ class RotateKeyRequest(_message.Message):
     wrapping_token: _builtins.str
     """A Vault response-wrapping token that holds it, as for ImportKeyRequest."""
     generate: _builtins.bool
-    """Generate one here; for secp256k1 and ed25519."""
+    """Generate one here; for secp256k1, ed25519 and ecdsa-p256."""
     request_id: _builtins.str
     """Optional. A UUID. A retry with the same id returns the first answer."""
     @_builtins.property

@@ -743,7 +743,7 @@ class GeneratedKey(_message.Message):
     ALGORITHM_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
     algorithm: _builtins.str
-    """Required. `secp256k1` or `ed25519`, if the venue takes it."""
+    """Required. `secp256k1`, `ed25519` or `ecdsa-p256`, if the venue takes it."""
     @_builtins.property
     def fields(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Optional. Public fields that the venue's keys have, as GetVenue lists them."""
