@@ -51,7 +51,8 @@ def pkcs8(material: SecretBytes) -> bytes:
 def _load(text: bytes) -> Ed25519PrivateKey:
     """Return the key of a PKCS#8 PEM, or of a seed in hex or base64. Raises FieldInvalid."""
     try:
-        if text.lstrip().startswith(b"-----BEGIN"):
+        # Stores hold ASCII alone; around the PEM anything could stand.
+        if text.lstrip().startswith(b"-----BEGIN") and text.isascii():
             loaded = load_pem_private_key(text, password=None)
             if isinstance(loaded, Ed25519PrivateKey):
                 return loaded
