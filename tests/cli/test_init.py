@@ -103,3 +103,17 @@ def test_the_client_file_names_server_and_certificates(tmp_path: Path) -> None:
         "certificate_file": "tls/client.pem",
         "private_key_file": "tls/client-key.pem",
     }
+
+
+@pytest.mark.parametrize("name", ["server.pem", "client.pem"])
+def test_its_certificates_satisfy_a_strict_verifier(tmp_path: Path, name: str) -> None:
+    """Each names the key of its authority (RFC 5280, 4.2.1.1), as Python 3.13 asks."""
+    privyseal("init", str(tmp_path / "new"))
+    tls = tmp_path / "new" / "tls"
+    authority = x509.load_pem_x509_certificate((tls / "ca.pem").read_bytes())
+    issued = x509.load_pem_x509_certificate((tls / name).read_bytes())
+
+    issued.verify_directly_issued_by(authority)
+    subject = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    named = issued.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    assert named.key_identifier == subject.digest
