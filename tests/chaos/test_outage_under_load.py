@@ -13,7 +13,7 @@ from bao import BaoServer
 from service import Failure, failure_of, sign_request
 from vault_desk import VaultDesk
 
-# `make chaos` has an outage of a minute; `make test` has the same in a tenth of the time.
+# `make chaos` has an outage of a minute; `make test` has the same in a sixth of the time.
 _OUTAGE_S = float(os.environ.get("PRIVYSEAL_OUTAGE_S", "10"))
 _RATE = 200
 _KEYS = 20
