@@ -48,7 +48,8 @@ rules:
     callers: ["{OPERATOR}"]
     keys: ["*"]
     allow: [sign, sign-message, sign-typed-data, login, create-key, use-for-create-key, read-key,
-            import-key, rotate-key, disable-key, enable-key, delete-key]
+            import-key, rotate-key, disable-key, enable-key, delete-key, resync-nonce, create-hold,
+            read-hold, delete-hold]
   - name: trader
     callers: ["{TRADER}"]
     keys: ["desk-*"]

@@ -4,7 +4,12 @@ from pathlib import Path
 from typing import Protocol
 
 from privyseald.state.embedded import EmbeddedState
-from privyseald.state.state import State
+from privyseald.state.state import HIGHEST, State, Step
+
+
+def step_of(floor: int, ceiling: int = HIGHEST, slack: int = 500) -> Step:
+    """Return a step as a test asks for it, with a gap that no test reaches by chance."""
+    return Step(floor, ceiling, slack, 10**15, 0)
 
 
 class StateHome(Protocol):

@@ -93,7 +93,7 @@ def test_a_variable_can_not_go_below_a_setting(tmp_path: Path) -> None:
     ("old", "new", "words"),
     [
         ("[state]", "[stat]\n[state]", "stat is no setting; look for a slip of the pen"),
-        ("[state]\n", '[state]\nurl = "redis://a"\n', "state.url: "),
+        ("[state]\n", '[state]\nurl = "etcd://a"\n', "state.url: "),
         ("url = ", "ulr = ", "store.url is missing"),
         ("embedded://./", "sqlite://", "store.url: "),
         ("embedded://./", "embedded://", "store.url: "),

@@ -14,6 +14,7 @@ from privyseald.config_error import ConfigInvalid
 from privyseald.errors import PrivysealError, Unavailable
 from privyseald.idempotency import Idempotency
 from privyseald.nonces import NonceSource
+from privyseald.open_state import open_state
 from privyseald.open_store import open_store
 from privyseald.outbound.http import HttpOutbound
 from privyseald.policy.file import load_policy
@@ -28,7 +29,6 @@ from privyseald.secretstore.escrow import Escrow
 from privyseald.secretstore.escrowed_store import EscrowedStore
 from privyseald.secretstore.store import SecretStore
 from privyseald.sessions import Sessions
-from privyseald.state.embedded import EmbeddedState
 from privyseald.tls_files import read_tls
 from privyseald.usecases.create_key import CreateKey
 from privyseald.usecases.create_key_saga import CreateKeySaga, Step
@@ -86,7 +86,7 @@ class App:
         self._open.callback(escrow.close)
         self._store = EscrowedStore(open_store(config, clock), escrow)
         self._open.push_async_callback(self._store.close)
-        state = EmbeddedState.open_path(config.state.path)
+        state = open_state(config.state)
         self._open.push_async_callback(state.close)
         audit = AuditLog.open_path(config.audit.file, clock)
         self._open.callback(audit.close)

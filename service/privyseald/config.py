@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from privyseald.config_error import ConfigInvalid
 from privyseald.config_section import Address, Milliseconds, Section, TimeOut, Url, VaultPath
+from privyseald.state_config import StateConfig
 from privyseald.vault_config import VaultConfig
 
 ENVIRONMENT_PREFIX = "PRIVYSEAL__"
@@ -37,6 +38,7 @@ class ServerConfig(Section):
     tls: TlsConfig | None = None
     allow_plaintext_on_loopback: bool = False
     reflection: bool = False
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
     max_concurrent_rpcs: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     max_message_bytes: Annotated[int, Field(ge=1_024, le=16_777_216)] = 1_048_576
     drain_delay_ms: Milliseconds = 5_000
@@ -104,11 +106,10 @@ class StoreConfig(Section):
         return mount, prefix
 
 
-class StateConfig(Section):
-    """Where nonces and sessions are kept. `embedded` serves one process."""
+class HoldsConfig(Section):
+    """How old this server's view of the holds may be before it stops to sign."""
 
-    url: Literal["embedded"] = "embedded"
-    path: Path
+    max_age_ms: Annotated[int, Field(ge=500, le=60_000)] = 2_000
 
 
 class EscrowConfig(Section):
@@ -144,9 +145,13 @@ class LogConfig(Section):
 
 
 class VenueConfig(Section):
-    """What may be set of a venue: base URLs by the names of its environments."""
+    """What may be set of a venue: base URLs by the names of its environments, and by how much
+    its clock is ahead of ours, or `estimate` to ask it.
+    """
 
     base_urls: dict[str, Url] = Field(default_factory=dict)
+    clock_offset_ms: Annotated[int, Field(ge=-60_000, le=60_000)] | Literal["estimate"] = 0
+    max_clock_offset_ms: Annotated[int, Field(ge=0, le=60_000)] = 5_000
 
 
 class Config(Section):
@@ -159,6 +164,7 @@ class Config(Section):
     vault: VaultConfig | None = None
     escrow: EscrowConfig = EscrowConfig()
     audit: AuditConfig = AuditConfig()
+    holds: HoldsConfig = HoldsConfig()
     outbound: OutboundConfig = OutboundConfig()
     log: LogConfig = LogConfig()
     venues: dict[str, VenueConfig] = Field(default_factory=dict)
@@ -169,10 +175,35 @@ class Config(Section):
             raise ValueError("store.url names Vault: add a section [vault] with its address")
         return self
 
+    @model_validator(mode="after")
+    def _has_room_for_escrow(self) -> Self:
+        if self.escrow.path is None and self.state.path is None:
+            raise ValueError("set escrow.path, a directory on a disk that outlives the process")
+        return self
+
+    @model_validator(mode="after")
+    def _can_share(self) -> Self:
+        if self.server.workers == 1:
+            return self
+        if self.state.is_embedded:
+            raise ValueError(
+                f"server.workers = {self.server.workers} needs a state that they share: set "
+                "state.url = 'valkey://host:6379/0', or server.workers = 1"
+            )
+        if self.store.is_embedded:
+            raise ValueError(
+                f"server.workers = {self.server.workers} needs a store that they share: keep the "
+                "keys in Vault (store.url = 'vault://mount/prefix'), or set server.workers = 1"
+            )
+        return self
+
     @property
     def escrow_path(self) -> Path:
         """The escrow directory: beside the state's file, unless it is named."""
-        return self.escrow.path or self.state.path.parent / "escrow"
+        if self.escrow.path is not None:
+            return self.escrow.path
+        assert self.state.path is not None, "checked above"  # noqa: S101
+        return self.state.path.parent / "escrow"
 
     @property
     def longest_creation_ms(self) -> int:

@@ -11,13 +11,13 @@ PrivysealError
     MessageUnparseable       the bytes are no message of this RPC
   CallerUnproved             nobody proved who calls
   PolicyDenied               no rule allows it
-  KeyUnknown, VenueUnknown   there is no such thing
+  KeyUnknown, VenueUnknown, HoldUnknown   there is no such thing
   KeyExists                  the key id is taken
   PreconditionFailed         the request is right, the state of things is not
     KeyDisabled, KeyCreating, KeyEscrowed, KeyVersionExpired, KeyChanged,
     CredentialMalformed, RotateKeyUnsupported
     LoginUnsupported, CreateKeyUnsupported, AlgorithmUnsupported
-    SessionMissing, LoginBackingOff, NonceAhead
+    SessionMissing, LoginBackingOff, NonceAhead, NonceUnsupported, Held
     SecretStoreForbidden     the store refuses this service
     VenueRefused             the venue said no
       VenueCredentialRejected, VenueAccountLocked, VenueTwoFactorPending,
@@ -25,7 +25,7 @@ PrivysealError
   Overloaded                 too much at once
   Unavailable                something below is away; `retry_after_ms` says when to try again
     SecretStoreSealed, SecretStoreUnreachable, EscrowUnavailable, StateUnavailable,
-    AuditUnavailable
+    ClockSkewed, AuditUnavailable
     VenueUnreachable         the venue did not get the request
     VenueOutcomeUnknown      the venue may have acted on the request
   RpcNotImplemented          the RPC is part of the contract, but not of this release
@@ -131,6 +131,12 @@ class VenueUnknown(PrivysealError):
     reason = "VENUE_UNKNOWN"
 
 
+class HoldUnknown(PrivysealError):
+    """There is no such hold."""
+
+    reason = "HOLD_UNKNOWN"
+
+
 class KeyExists(PrivysealError):
     """The key id is taken."""
 
@@ -219,6 +225,18 @@ class NonceAhead(PreconditionFailed):
     reason = "NONCE_AHEAD"
 
 
+class NonceUnsupported(PreconditionFailed):
+    """The key's requests carry no nonce."""
+
+    reason = "NONCE_UNSUPPORTED"
+
+
+class Held(PreconditionFailed):
+    """Somebody stopped the key, its venue, the caller or all."""
+
+    reason = "HELD"
+
+
 class SecretStoreForbidden(PreconditionFailed):
     """The secret store refuses this service."""
 
@@ -305,6 +323,12 @@ class StateUnavailable(Unavailable):
     """The state that keeps nonces and sessions can't be read or written."""
 
     reason = "STATE_UNAVAILABLE"
+
+
+class ClockSkewed(Unavailable):
+    """A replica's clock and the shared state's are too far apart to give nonces."""
+
+    reason = "CLOCK_SKEWED"
 
 
 class AuditUnavailable(Unavailable):

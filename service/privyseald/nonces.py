@@ -3,11 +3,12 @@
 from privyseald.clock import Clock
 from privyseald.errors import NonceAhead
 from privyseald.key import Key
-from privyseald.state.state import HIGHEST, State
+from privyseald.state.state import HIGHEST, State, Step
 from privyseald.venues.venue import Moment, NoncePolicy, NonceUnit
 
 # How far ahead of the clock a restart may begin, at most. Less than any venue's window.
 _SLACK_MS = 500
+_GAP_MS = 5_000
 _UNITS_PER_MS = {NonceUnit.MS: 1, NonceUnit.US: 1_000}
 
 
@@ -34,7 +35,8 @@ class NonceSource:
         now = now_us * units // 1_000
         half_ms = HIGHEST if policy.window_ms is None else policy.window_ms // 2
         ceiling = min(now + half_ms * units, HIGHEST)
-        nonce = await self._state.advance(_counter(key, policy), now, ceiling, _SLACK_MS * units)
+        step = Step(now, ceiling, _SLACK_MS * units, _GAP_MS * units, now_us // 1_000)
+        nonce = await self._state.advance(_counter(key, policy), step)
         if nonce > ceiling:
             lead_ms = (nonce - now) // units
             raise NonceAhead(

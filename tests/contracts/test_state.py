@@ -5,7 +5,7 @@ import pytest
 
 from privyseald.errors import StateUnavailable
 from privyseald.state.state import HIGHEST, State
-from state_home import EmbeddedStateHome, StateHome
+from state_home import EmbeddedStateHome, StateHome, step_of
 
 SLACK = 500
 
@@ -19,7 +19,7 @@ def state_home(request: pytest.FixtureRequest, tmp_path: Path) -> StateHome:
 
 async def step(state: State, floor: int, name: str = "n", ceiling: int = HIGHEST) -> int:
     """Advance by the test's usual slack."""
-    return await state.advance(name, floor, ceiling, SLACK)
+    return await state.advance(name, step_of(floor, ceiling, SLACK))
 
 
 async def test_the_floor_counts_where_it_is_higher(state_home: StateHome) -> None:
@@ -115,7 +115,7 @@ async def test_small_slacks_work(state_home: StateHome, slack: int) -> None:
     """Without room to write ahead each step is written by itself."""
     state = state_home.open()
 
-    answers = [await state.advance("n", 10, HIGHEST, slack) for _ in range(5)]
+    answers = [await state.advance("n", step_of(10, HIGHEST, slack)) for _ in range(5)]
     state_home.crash(state)
 
     assert [10, 11, 12, 13, 14] == answers

@@ -21,6 +21,7 @@ from privyseald.state.embedded import EmbeddedState
 from privyseald.state.high_water_file import HighWaterFile
 from privyseald.state.state import HIGHEST
 from privyseald.venues.venue import NonceOrder, NoncePolicy, NonceUnit
+from state_home import step_of
 
 _KEYS = [
     Key(key_id, "whitebit", "production", "hmac-sha512", public_id, KeyState.ENABLED, 1, 0, 0)
@@ -50,7 +51,7 @@ async def _live(path: Path, offset_ms: int, begin: int) -> None:
 
     async def advance(name: str) -> None:
         while True:
-            _say(name, await state.advance(name, 0, HIGHEST, 3))
+            _say(name, await state.advance(name, step_of(0, HIGHEST, 3)))
             await asyncio.sleep(0)
 
     await nonces.reserve(_KEYS[0], _POLICIES[0])

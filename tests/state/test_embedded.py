@@ -19,6 +19,7 @@ from privyseald.errors import StateUnavailable
 from privyseald.state.embedded import EmbeddedState
 from privyseald.state.high_water_file import HighWaterFile
 from privyseald.state.state import HIGHEST
+from state_home import step_of
 
 
 @pytest.fixture
@@ -80,17 +81,17 @@ def test_the_file_is_private_and_made_with_its_directory(path: Path) -> None:
 @pytest.mark.parametrize("room", [0, 5])
 async def test_a_full_disk_gives_no_value(path: Path, state: EmbeddedState, room: int) -> None:
     """Where the mark can't be written, also not whole, the step is refused and nothing is lost."""
-    first = await state.advance("n", 1_000, HIGHEST, 10)
+    first = await state.advance("n", step_of(1_000, HIGHEST, 10))
     with full_disk(path, room):
         for _ in range(3):
             with pytest.raises(StateUnavailable, match="high-water") as caught:
-                await state.advance("n", 2_000, HIGHEST, 10)
+                await state.advance("n", step_of(2_000, HIGHEST, 10))
         with pytest.raises(StateUnavailable):
-            await state.advance("longer-name", 2_000_000, HIGHEST, 10)
+            await state.advance("longer-name", step_of(2_000_000, HIGHEST, 10))
     assert 1_000 == caught.value.retry_after_ms
 
-    assert 2_000 == await state.advance("n", 2_000, HIGHEST, 10)
-    assert 5 == await state.advance("m", 5, HIGHEST, 0)
+    assert 2_000 == await state.advance("n", step_of(2_000, HIGHEST, 10))
+    assert 5 == await state.advance("m", step_of(5, HIGHEST, 0))
     assert 1_000 == first
     assert {"n": 2_010, "m": 5} == marks_in(path)
 
@@ -103,13 +104,13 @@ async def test_values_that_were_marked_ahead_outlive_a_full_disk(
     asyncio.get_running_loop().set_exception_handler(
         lambda _loop, context: complaints.append(context)
     )
-    await state.advance("n", 1_000, HIGHEST, 100)
+    await state.advance("n", step_of(1_000, HIGHEST, 100))
     with full_disk(path):
-        answers = [await state.advance("n", 0, HIGHEST, 100) for _ in range(100)]
+        answers = [await state.advance("n", step_of(0, HIGHEST, 100)) for _ in range(100)]
         await asyncio.sleep(0.05)
         gc.collect()
         with pytest.raises(StateUnavailable):
-            await state.advance("n", 0, HIGHEST, 100)
+            await state.advance("n", step_of(0, HIGHEST, 100))
 
     assert (list(range(1_001, 1_101)), []) == (answers, complaints)
 
@@ -125,9 +126,9 @@ async def test_a_sync_that_fails_gives_no_value(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", broken)
         with pytest.raises(StateUnavailable):
-            await state.advance("a-long-name-of-a-counter", 123_456_789, HIGHEST, 10)
+            await state.advance("a-long-name-of-a-counter", step_of(123_456_789, HIGHEST, 10))
 
-    assert 7 == await state.advance("n", 7, HIGHEST, 0)
+    assert 7 == await state.advance("n", step_of(7, HIGHEST, 0))
     assert {"n": 7} == marks_in(path)
 
 
@@ -154,8 +155,8 @@ async def test_a_replacement_counts_when_its_directory_is_synced(
     monkeypatch.setattr(os, "fdatasync", note_fdatasync)
     with pytest.raises(OSError, match="Input/output"):
         state._file.rewrite({"n": 1})
-    await state.advance("n", 7, HIGHEST, 0)
-    await state.advance("n", 8, HIGHEST, 0)
+    await state.advance("n", step_of(7, HIGHEST, 0))
+    await state.advance("n", step_of(8, HIGHEST, 0))
 
     assert ["file", "refused", "directory", "line", "line"] == synced
 
@@ -165,11 +166,11 @@ async def test_a_compaction_that_fails_harms_nothing(path: Path) -> None:
     state = EmbeddedState(HighWaterFile.open_path(path, compact_after=5))
     with blocked_replacement(path), capture_logs() as log:
         for value in range(1, 8):
-            assert value == await state.advance("n", value, HIGHEST, 0)
+            assert value == await state.advance("n", step_of(value, HIGHEST, 0))
     assert 7 == lines_in(path)
 
     for value in range(8, 11):
-        await state.advance("n", value, HIGHEST, 0)
+        await state.advance("n", step_of(value, HIGHEST, 0))
 
     assert ["high-water file not compacted"] == [line["event"] for line in log]
     assert ({"n": 10}, 1) == (marks_in(path), lines_in(path))
@@ -180,7 +181,8 @@ async def test_a_compaction_keeps_the_marks_of_all(path: Path) -> None:
     """The file stays small, whatever the number of steps, and holds every counter."""
     state = EmbeddedState(HighWaterFile.open_path(path, compact_after=10))
     for value in range(1, 101):
-        await asyncio.gather(*(state.advance(f"n{each}", value, HIGHEST, 0) for each in range(3)))
+        steps = [state.advance(f"n{each}", step_of(value, HIGHEST, 0)) for each in range(3)]
+        await asyncio.gather(*steps)
 
     assert lines_in(path) < 3 + 10
     assert {"n0": 100, "n1": 100, "n2": 100} == marks_in(path)
@@ -190,13 +192,13 @@ async def test_a_compaction_keeps_the_marks_of_all(path: Path) -> None:
 async def test_an_orderly_end_on_a_full_disk_is_told_and_safe(path: Path) -> None:
     """A close that can't write leaves the higher marks, and lets the lock go."""
     state = EmbeddedState.open_path(path)
-    given = await state.advance("n", 1_000, HIGHEST, 100)
+    given = await state.advance("n", step_of(1_000, HIGHEST, 100))
     with blocked_replacement(path), capture_logs() as log:
         await state.close()
 
     assert ["high-water file not rewritten"] == [line["event"] for line in log]
     again = EmbeddedState.open_path(path)
-    assert given < await again.advance("n", 0, HIGHEST, 100)
+    assert given < await again.advance("n", step_of(0, HIGHEST, 100))
     await again.close()
 
 

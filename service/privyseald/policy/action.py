@@ -18,3 +18,7 @@ class Action(StrEnum):
     DISABLE_KEY = "disable-key"
     ENABLE_KEY = "enable-key"
     DELETE_KEY = "delete-key"
+    RESYNC_NONCE = "resync-nonce"
+    CREATE_HOLD = "create-hold"
+    READ_HOLD = "read-hold"
+    DELETE_HOLD = "delete-hold"

@@ -19,7 +19,9 @@ CONTRACT: tuple[FileDescriptor, ...] = (
 # Part of the contract, not of this release; each answers UNIMPLEMENTED with a reason.
 LATER = frozenset(
     {
+        "privyseal.v1.SigningService/ReportAnswer",
         "privyseal.v1.SigningService/WatchSession",
+        "privyseal.v1.KeyService/ResyncNonce",
         "privyseal.v1.HoldService/CreateHold",
         "privyseal.v1.HoldService/ListHolds",
         "privyseal.v1.HoldService/DeleteHold",

@@ -18,6 +18,7 @@ _CODES: dict[type[errors.PrivysealError], int] = {
     errors.PolicyDenied: code_pb2.PERMISSION_DENIED,
     errors.KeyUnknown: code_pb2.NOT_FOUND,
     errors.VenueUnknown: code_pb2.NOT_FOUND,
+    errors.HoldUnknown: code_pb2.NOT_FOUND,
     errors.KeyExists: code_pb2.ALREADY_EXISTS,
     errors.PreconditionFailed: code_pb2.FAILED_PRECONDITION,
     errors.Overloaded: code_pb2.RESOURCE_EXHAUSTED,

@@ -6,7 +6,9 @@ the caller's slack, so that not every step waits for the disk.
 """
 
 import asyncio
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import structlog
 
 from privyseald.errors import StateUnavailable
 from privyseald.state.high_water_file import HighWaterFile
+from privyseald.state.memory import Memory, Signals
+from privyseald.state.state import Step, Value
 
 _log = structlog.get_logger("privyseald.state")
 
@@ -30,6 +34,8 @@ class EmbeddedState:
 
     def __init__(self, file: HighWaterFile) -> None:
         self._file = file
+        self._memory = Memory()
+        self._signals = Signals()
         self._counters = {name: _Counter(mark, mark) for name, mark in file.marks.items()}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="privyseal-state")
         self._is_closed = False
@@ -39,8 +45,9 @@ class EmbeddedState:
         """Open or make the high-water file. Raises ConfigInvalid when that can't be."""
         return cls(HighWaterFile.open_path(path))
 
-    async def advance(self, name: str, floor: int, ceiling: int, slack: int) -> int:
+    async def advance(self, name: str, step: Step) -> int:
         """Return `max(floor, last + 1)`, and set the counter to it up to `ceiling`."""
+        floor, ceiling, slack = step.floor, step.ceiling, step.slack
         counter = self._counters.get(name)
         if counter is None:
             counter = self._counters[name] = _Counter()
@@ -53,6 +60,41 @@ class EmbeddedState:
             # The write goes on when its caller goes away, and others may wait for it.
             await asyncio.shield(counter.writing or self._write(name, counter, value + slack))
         return value
+
+    async def resync(self, name: str, target: int) -> tuple[int, int]:
+        """Bring the counter to `target`, as far as no value can be given twice."""
+        raise NotImplementedError
+
+    async def get(self, name: str) -> Value | None:
+        """Return what stands there."""
+        return self._memory.get(name)
+
+    async def put(
+        self, name: str, data: bytes, *, version: int | None = None, ttl_ms: int | None = None
+    ) -> int | None:
+        """Write, if `version` stands there."""
+        return self._memory.put(name, data, version, ttl_ms)
+
+    async def delete(self, name: str, *, version: int | None = None) -> bool:
+        """Remove, if `version` stands there."""
+        return self._memory.delete(name, version)
+
+    async def list(self, prefix: str) -> Mapping[str, Value]:
+        """Return all values whose names begin so."""
+        return self._memory.list(prefix)
+
+    async def signal(self, name: str) -> None:
+        """Tell all who listen in this process."""
+        self._signals.send(name)
+
+    def signals(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Listen."""
+        return self._signals.listen()
+
+    async def check(self) -> None:
+        """Raise StateUnavailable when this state is closed."""
+        if self._is_closed:
+            raise StateUnavailable("this server is stopping, so no nonce can be given")
 
     async def close(self) -> None:
         """Write the exact values, so that an orderly restart skips nothing, and let go."""

@@ -271,6 +271,28 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"key": "keys/whitebit-main"}
     """
+    ERROR_REASON_HELD: _ErrorReason.ValueType  # 45
+    """FAILED_PRECONDITION. A hold stops the key, its venue, the caller or all; nothing was
+    signed. `cause` is what the one who stopped it wrote.
+
+        {"hold": "holds/3f2a9c", "key": "keys/mm-1", "cause": "runaway strategy"}
+    """
+    ERROR_REASON_HOLD_UNKNOWN: _ErrorReason.ValueType  # 46
+    """NOT_FOUND. There is no such hold.
+
+        {"hold": "holds/3f2a9c"}
+    """
+    ERROR_REASON_CLOCK_SKEWED: _ErrorReason.ValueType  # 47
+    """UNAVAILABLE. This replica's clock and that of the shared state are too far apart, so it
+    gives no nonces; others may. Try again, at another replica if you can.
+
+        {"differenceMs": "3600000"}
+    """
+    ERROR_REASON_NONCE_UNSUPPORTED: _ErrorReason.ValueType  # 48
+    """FAILED_PRECONDITION. The key's requests carry no nonce.
+
+        {"key": "keys/wallet"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists what stands in `google.rpc.ErrorInfo.reason` for the domain
@@ -526,5 +548,27 @@ ERROR_REASON_ROTATE_KEY_UNSUPPORTED: ErrorReason.ValueType  # 44
 """FAILED_PRECONDITION. The secret is in Vault's transit engine, which rotates it by itself.
 
     {"key": "keys/whitebit-main"}
+"""
+ERROR_REASON_HELD: ErrorReason.ValueType  # 45
+"""FAILED_PRECONDITION. A hold stops the key, its venue, the caller or all; nothing was
+signed. `cause` is what the one who stopped it wrote.
+
+    {"hold": "holds/3f2a9c", "key": "keys/mm-1", "cause": "runaway strategy"}
+"""
+ERROR_REASON_HOLD_UNKNOWN: ErrorReason.ValueType  # 46
+"""NOT_FOUND. There is no such hold.
+
+    {"hold": "holds/3f2a9c"}
+"""
+ERROR_REASON_CLOCK_SKEWED: ErrorReason.ValueType  # 47
+"""UNAVAILABLE. This replica's clock and that of the shared state are too far apart, so it
+gives no nonces; others may. Try again, at another replica if you can.
+
+    {"differenceMs": "3600000"}
+"""
+ERROR_REASON_NONCE_UNSUPPORTED: ErrorReason.ValueType  # 48
+"""FAILED_PRECONDITION. The key's requests carry no nonce.
+
+    {"key": "keys/wallet"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -533,3 +533,57 @@ class DeleteKeyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteKeyResponse: _TypeAlias = DeleteKeyResponse  # noqa: Y015
+
+@_typing.final
+class ResyncNonceRequest(_message.Message):
+    """ResyncNonceRequest names the key whose nonces are out of step with the venue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    ABOVE_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """Required. The key's name, `keys/{key}`."""
+    above: _builtins.str
+    """Optional. A nonce that the venue has seen, as a decimal in the venue's unit: the next one
+    will be above it. Empty: come down to the clock, as far as that is safe.
+    """
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        above: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["above", b"above", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResyncNonceRequest: _TypeAlias = ResyncNonceRequest  # noqa: Y015
+
+@_typing.final
+class ResyncNonceResponse(_message.Message):
+    """ResyncNonceResponse says what became of the counter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    before: _builtins.str
+    """The highest nonce before, a decimal in the venue's unit."""
+    after: _builtins.str
+    """What the next nonce will be above."""
+    def __init__(
+        self,
+        *,
+        before: _builtins.str = ...,
+        after: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResyncNonceResponse: _TypeAlias = ResyncNonceResponse  # noqa: Y015

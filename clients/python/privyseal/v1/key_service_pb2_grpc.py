@@ -70,6 +70,11 @@ class KeyServiceStub:
                 request_serializer=privyseal_dot_v1_dot_key__service__pb2.EnableKeyRequest.SerializeToString,
                 response_deserializer=privyseal_dot_v1_dot_key__service__pb2.EnableKeyResponse.FromString,
                 _registered_method=True)
+        self.ResyncNonce = channel.unary_unary(
+                '/privyseal.v1.KeyService/ResyncNonce',
+                request_serializer=privyseal_dot_v1_dot_key__service__pb2.ResyncNonceRequest.SerializeToString,
+                response_deserializer=privyseal_dot_v1_dot_key__service__pb2.ResyncNonceResponse.FromString,
+                _registered_method=True)
         self.DeleteKey = channel.unary_unary(
                 '/privyseal.v1.KeyService/DeleteKey',
                 request_serializer=privyseal_dot_v1_dot_key__service__pb2.DeleteKeyRequest.SerializeToString,
@@ -130,8 +135,18 @@ class KeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EnableKey(self, request, context):
-        """EnableKey lets a disabled key be used again. Allowed to callers whose policy grants
+        """EnableKey lets a disabled key be used again. It also forgets that the venue refused the
+        key's logins, so that one more is tried: for after an account was unlocked. Allowed to callers whose policy grants
         `enable-key`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResyncNonce(self, request, context):
+        """ResyncNonce puts a key's nonce counter right: down to the clock as far as no nonce can
+        come twice, or up to a number that the venue has seen. Allowed to callers whose policy
+        grants `resync-nonce`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,6 +197,11 @@ def add_KeyServiceServicer_to_server(servicer, server):
                     servicer.EnableKey,
                     request_deserializer=privyseal_dot_v1_dot_key__service__pb2.EnableKeyRequest.FromString,
                     response_serializer=privyseal_dot_v1_dot_key__service__pb2.EnableKeyResponse.SerializeToString,
+            ),
+            'ResyncNonce': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResyncNonce,
+                    request_deserializer=privyseal_dot_v1_dot_key__service__pb2.ResyncNonceRequest.FromString,
+                    response_serializer=privyseal_dot_v1_dot_key__service__pb2.ResyncNonceResponse.SerializeToString,
             ),
             'DeleteKey': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteKey,
@@ -379,6 +399,33 @@ class KeyService:
             '/privyseal.v1.KeyService/EnableKey',
             privyseal_dot_v1_dot_key__service__pb2.EnableKeyRequest.SerializeToString,
             privyseal_dot_v1_dot_key__service__pb2.EnableKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResyncNonce(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/privyseal.v1.KeyService/ResyncNonce',
+            privyseal_dot_v1_dot_key__service__pb2.ResyncNonceRequest.SerializeToString,
+            privyseal_dot_v1_dot_key__service__pb2.ResyncNonceResponse.FromString,
             options,
             channel_credentials,
             insecure,

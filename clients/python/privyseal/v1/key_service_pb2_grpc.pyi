@@ -57,8 +57,14 @@ class KeyServiceStub:
     policy grants `disable-key`.
     """
     EnableKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.EnableKeyRequest, _key_service_pb2.EnableKeyResponse]
-    """EnableKey lets a disabled key be used again. Allowed to callers whose policy grants
+    """EnableKey lets a disabled key be used again. It also forgets that the venue refused the
+    key's logins, so that one more is tried: for after an account was unlocked. Allowed to callers whose policy grants
     `enable-key`.
+    """
+    ResyncNonce: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.ResyncNonceRequest, _key_service_pb2.ResyncNonceResponse]
+    """ResyncNonce puts a key's nonce counter right: down to the clock as far as no nonce can
+    come twice, or up to a number that the venue has seen. Allowed to callers whose policy
+    grants `resync-nonce`.
     """
     DeleteKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.DeleteKeyRequest, _key_service_pb2.DeleteKeyResponse]
     """DeleteKey removes a key and all its versions for good. Allowed to callers whose policy
@@ -94,8 +100,14 @@ class KeyServiceAsyncStub(KeyServiceStub):
     policy grants `disable-key`.
     """
     EnableKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.EnableKeyRequest, _key_service_pb2.EnableKeyResponse]  # type: ignore[assignment]
-    """EnableKey lets a disabled key be used again. Allowed to callers whose policy grants
+    """EnableKey lets a disabled key be used again. It also forgets that the venue refused the
+    key's logins, so that one more is tried: for after an account was unlocked. Allowed to callers whose policy grants
     `enable-key`.
+    """
+    ResyncNonce: _aio.UnaryUnaryMultiCallable[_key_service_pb2.ResyncNonceRequest, _key_service_pb2.ResyncNonceResponse]  # type: ignore[assignment]
+    """ResyncNonce puts a key's nonce counter right: down to the clock as far as no nonce can
+    come twice, or up to a number that the venue has seen. Allowed to callers whose policy
+    grants `resync-nonce`.
     """
     DeleteKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.DeleteKeyRequest, _key_service_pb2.DeleteKeyResponse]  # type: ignore[assignment]
     """DeleteKey removes a key and all its versions for good. Allowed to callers whose policy
@@ -170,8 +182,20 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_service_pb2.EnableKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_service_pb2.EnableKeyResponse, _abc.Awaitable[_key_service_pb2.EnableKeyResponse]]:
-        """EnableKey lets a disabled key be used again. Allowed to callers whose policy grants
+        """EnableKey lets a disabled key be used again. It also forgets that the venue refused the
+        key's logins, so that one more is tried: for after an account was unlocked. Allowed to callers whose policy grants
         `enable-key`.
+        """
+
+    @_abc_1.abstractmethod
+    def ResyncNonce(
+        self,
+        request: _key_service_pb2.ResyncNonceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_key_service_pb2.ResyncNonceResponse, _abc.Awaitable[_key_service_pb2.ResyncNonceResponse]]:
+        """ResyncNonce puts a key's nonce counter right: down to the clock as far as no nonce can
+        come twice, or up to a number that the venue has seen. Allowed to callers whose policy
+        grants `resync-nonce`.
         """
 
     @_abc_1.abstractmethod

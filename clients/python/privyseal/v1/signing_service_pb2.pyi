@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from privyseal.v1 import key_pb2 as _key_pb2
 import builtins as _builtins
@@ -20,6 +21,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _AnswerMeaning:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AnswerMeaningEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AnswerMeaning.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ANSWER_MEANING_UNSPECIFIED: _AnswerMeaning.ValueType  # 0
+    """Nothing that concerns nonces or sessions."""
+    ANSWER_MEANING_NONCE_STALE: _AnswerMeaning.ValueType  # 1
+    """The venue has seen a higher nonce, or the nonce lay too far behind its clock."""
+    ANSWER_MEANING_NONCE_AHEAD: _AnswerMeaning.ValueType  # 2
+    """The nonce lay too far ahead of the venue's clock."""
+    ANSWER_MEANING_SESSION_EXPIRED: _AnswerMeaning.ValueType  # 3
+    """The session is over."""
+
+class AnswerMeaning(_AnswerMeaning, metaclass=_AnswerMeaningEnumTypeWrapper):
+    """AnswerMeaning is what Privyseal read out of a venue's answer."""
+
+ANSWER_MEANING_UNSPECIFIED: AnswerMeaning.ValueType  # 0
+"""Nothing that concerns nonces or sessions."""
+ANSWER_MEANING_NONCE_STALE: AnswerMeaning.ValueType  # 1
+"""The venue has seen a higher nonce, or the nonce lay too far behind its clock."""
+ANSWER_MEANING_NONCE_AHEAD: AnswerMeaning.ValueType  # 2
+"""The nonce lay too far ahead of the venue's clock."""
+ANSWER_MEANING_SESSION_EXPIRED: AnswerMeaning.ValueType  # 3
+"""The session is over."""
+Global___AnswerMeaning: _TypeAlias = AnswerMeaning  # noqa: Y015
 
 @_typing.final
 class SignRequest(_message.Message):
@@ -639,6 +668,74 @@ class WatchSessionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___WatchSessionResponse: _TypeAlias = WatchSessionResponse  # noqa: Y015
+
+@_typing.final
+class ReportAnswerRequest(_message.Message):
+    """ReportAnswerRequest holds what a venue answered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    HTTP_STATUS_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    SIGN_TIME_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """Required. The key's name, `keys/{key}`."""
+    http_status: _builtins.int
+    """Required. The HTTP status."""
+    body: _builtins.bytes
+    """Optional. The body; its first 64 KiB are enough."""
+    nonce: _builtins.str
+    """Optional. The nonce of the SignResponse."""
+    date: _builtins.str
+    """Optional. The answer's header `Date`."""
+    @_builtins.property
+    def sign_time(self) -> _timestamp_pb2.Timestamp:
+        """Required. The `sign_time` of the SignResponse, or the `create_time` of the Session, that the
+        request was made with: what happened since is not undone by a late report.
+        """
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        http_status: _builtins.int = ...,
+        body: _builtins.bytes = ...,
+        sign_time: _timestamp_pb2.Timestamp | None = ...,
+        nonce: _builtins.str = ...,
+        date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sign_time", b"sign_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "date", b"date", "http_status", b"http_status", "key", b"key", "nonce", b"nonce", "sign_time", b"sign_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportAnswerRequest: _TypeAlias = ReportAnswerRequest  # noqa: Y015
+
+@_typing.final
+class ReportAnswerResponse(_message.Message):
+    """ReportAnswerResponse says how the answer was understood."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEANING_FIELD_NUMBER: _builtins.int
+    meaning: Global___AnswerMeaning.ValueType
+    """What it means."""
+    def __init__(
+        self,
+        *,
+        meaning: Global___AnswerMeaning.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meaning", b"meaning"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportAnswerResponse: _TypeAlias = ReportAnswerResponse  # noqa: Y015
 
 @_typing.final
 class CreateKeyRequest(_message.Message):

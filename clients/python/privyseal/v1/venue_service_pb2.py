@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n privyseal/v1/venue_service.proto\x12\x0cprivyseal.v1\"\x1f\n\x0fGetVenueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x10GetVenueResponse\x12\"\n\x05venue\x18\x01 \x01(\x0b\x32\x13.privyseal.v1.Venue\":\n\x11ListVenuesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x12ListVenuesResponse\x12#\n\x06venues\x18\x01 \x03(\x0b\x32\x13.privyseal.v1.Venue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xfb\x02\n\x05Venue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x62out\x18\x02 \x01(\t\x12/\n\x0c\x65nvironments\x18\x03 \x03(\x0b\x32\x19.privyseal.v1.Environment\x12(\n\tkey_kinds\x18\x04 \x03(\x0b\x32\x15.privyseal.v1.KeyKind\x12\x10\n\x08\x63overage\x18\x05 \x01(\t\x12\x31\n\x0enonce_policies\x18\x06 \x03(\x0b\x32\x19.privyseal.v1.NoncePolicy\x12+\n\noperations\x18\x07 \x03(\x0b\x32\x17.privyseal.v1.Operation\x12\x16\n\x0eopens_sessions\x18\x08 \x01(\x08\x12*\n\rlogin_options\x18\t \x03(\x0b\x32\x13.privyseal.v1.Field\x12\x13\n\x0bissues_keys\x18\n \x01(\x08\x12/\n\x12\x63reate_key_options\x18\x0b \x03(\x0b\x32\x13.privyseal.v1.Field\".\n\x0b\x45nvironment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tbase_urls\x18\x02 \x03(\t\"a\n\x07KeyKind\x12\x11\n\talgorithm\x18\x01 \x01(\t\x12\r\n\x05\x61\x62out\x18\x02 \x01(\t\x12#\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x13.privyseal.v1.Field\x12\x0f\n\x07intents\x18\x04 \x03(\t\"X\n\x05\x46ield\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x62out\x18\x02 \x01(\t\x12\x10\n\x08required\x18\x03 \x01(\x08\x12\x0f\n\x07pattern\x18\x04 \x01(\t\x12\x0f\n\x07\x65xample\x18\x05 \x01(\t\"=\n\x0bNoncePolicy\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\r\n\x05order\x18\x02 \x01(\t\x12\x11\n\twindow_ms\x18\x03 \x01(\x03\"E\n\tOperation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0c\n\x04tags\x18\x04 \x03(\t2\xaa\x01\n\x0cVenueService\x12I\n\x08GetVenue\x12\x1d.privyseal.v1.GetVenueRequest\x1a\x1e.privyseal.v1.GetVenueResponse\x12O\n\nListVenues\x12\x1f.privyseal.v1.ListVenuesRequest\x1a .privyseal.v1.ListVenuesResponseBW\n\x0fio.privyseal.v1P\x01ZBgithub.com/privyseal/privyseal/clients/go/privyseal/v1;privysealv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n privyseal/v1/venue_service.proto\x12\x0cprivyseal.v1\"\x1f\n\x0fGetVenueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x10GetVenueResponse\x12\"\n\x05venue\x18\x01 \x01(\x0b\x32\x13.privyseal.v1.Venue\":\n\x11ListVenuesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x12ListVenuesResponse\x12#\n\x06venues\x18\x01 \x03(\x0b\x32\x13.privyseal.v1.Venue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xfb\x02\n\x05Venue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x62out\x18\x02 \x01(\t\x12/\n\x0c\x65nvironments\x18\x03 \x03(\x0b\x32\x19.privyseal.v1.Environment\x12(\n\tkey_kinds\x18\x04 \x03(\x0b\x32\x15.privyseal.v1.KeyKind\x12\x10\n\x08\x63overage\x18\x05 \x01(\t\x12\x31\n\x0enonce_policies\x18\x06 \x03(\x0b\x32\x19.privyseal.v1.NoncePolicy\x12+\n\noperations\x18\x07 \x03(\x0b\x32\x17.privyseal.v1.Operation\x12\x16\n\x0eopens_sessions\x18\x08 \x01(\x08\x12*\n\rlogin_options\x18\t \x03(\x0b\x32\x13.privyseal.v1.Field\x12\x13\n\x0bissues_keys\x18\n \x01(\x08\x12/\n\x12\x63reate_key_options\x18\x0b \x03(\x0b\x32\x13.privyseal.v1.Field\"G\n\x0b\x45nvironment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tbase_urls\x18\x02 \x03(\t\x12\x17\n\x0f\x63lock_offset_ms\x18\x03 \x01(\x03\"a\n\x07KeyKind\x12\x11\n\talgorithm\x18\x01 \x01(\t\x12\r\n\x05\x61\x62out\x18\x02 \x01(\t\x12#\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x13.privyseal.v1.Field\x12\x0f\n\x07intents\x18\x04 \x03(\t\"X\n\x05\x46ield\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61\x62out\x18\x02 \x01(\t\x12\x10\n\x08required\x18\x03 \x01(\x08\x12\x0f\n\x07pattern\x18\x04 \x01(\t\x12\x0f\n\x07\x65xample\x18\x05 \x01(\t\"=\n\x0bNoncePolicy\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\r\n\x05order\x18\x02 \x01(\t\x12\x11\n\twindow_ms\x18\x03 \x01(\x03\"E\n\tOperation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0c\n\x04tags\x18\x04 \x03(\t2\xaa\x01\n\x0cVenueService\x12I\n\x08GetVenue\x12\x1d.privyseal.v1.GetVenueRequest\x1a\x1e.privyseal.v1.GetVenueResponse\x12O\n\nListVenues\x12\x1f.privyseal.v1.ListVenuesRequest\x1a .privyseal.v1.ListVenuesResponseBW\n\x0fio.privyseal.v1P\x01ZBgithub.com/privyseal/privyseal/clients/go/privyseal/v1;privysealv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,15 +43,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VENUE']._serialized_start=284
   _globals['_VENUE']._serialized_end=663
   _globals['_ENVIRONMENT']._serialized_start=665
-  _globals['_ENVIRONMENT']._serialized_end=711
-  _globals['_KEYKIND']._serialized_start=713
-  _globals['_KEYKIND']._serialized_end=810
-  _globals['_FIELD']._serialized_start=812
-  _globals['_FIELD']._serialized_end=900
-  _globals['_NONCEPOLICY']._serialized_start=902
-  _globals['_NONCEPOLICY']._serialized_end=963
-  _globals['_OPERATION']._serialized_start=965
-  _globals['_OPERATION']._serialized_end=1034
-  _globals['_VENUESERVICE']._serialized_start=1037
-  _globals['_VENUESERVICE']._serialized_end=1207
+  _globals['_ENVIRONMENT']._serialized_end=736
+  _globals['_KEYKIND']._serialized_start=738
+  _globals['_KEYKIND']._serialized_end=835
+  _globals['_FIELD']._serialized_start=837
+  _globals['_FIELD']._serialized_end=925
+  _globals['_NONCEPOLICY']._serialized_start=927
+  _globals['_NONCEPOLICY']._serialized_end=988
+  _globals['_OPERATION']._serialized_start=990
+  _globals['_OPERATION']._serialized_end=1059
+  _globals['_VENUESERVICE']._serialized_start=1062
+  _globals['_VENUESERVICE']._serialized_end=1232
 # @@protoc_insertion_point(module_scope)

@@ -202,8 +202,11 @@ class Environment(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     BASE_URLS_FIELD_NUMBER: _builtins.int
+    CLOCK_OFFSET_MS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name, such as `production`."""
+    clock_offset_ms: _builtins.int
+    """By how much the venue's clock is ahead of this server's, as configured or estimated."""
     @_builtins.property
     def base_urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The base URLs in use."""
@@ -213,10 +216,11 @@ class Environment(_message.Message):
         *,
         name: _builtins.str = ...,
         base_urls: _abc.Iterable[_builtins.str] | None = ...,
+        clock_offset_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_urls", b"base_urls", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_urls", b"base_urls", "clock_offset_ms", b"clock_offset_ms", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
