@@ -129,11 +129,14 @@ class Service:
         self._open = AsyncExitStack()
         self._ca = TryOutCa()
         self._policy = POLICY.encode()
+        self._replicas = 0
+        self._is_replica = False
         self.app: App
         self.sandbox = Sandbox(clock=clock)
 
     async def __aenter__(self) -> Self:
-        await self._open.enter_async_context(self.sandbox)
+        if not self._is_replica:
+            await self._open.enter_async_context(self.sandbox)
         self.app = await self._open.enter_async_context(
             App(self.config(), self._clock, self.on_step)
         )
@@ -146,6 +149,25 @@ class Service:
         trace: TracebackType | None,
     ) -> None:
         await self._open.aclose()
+
+    async def replica(self, *, clock: Clock | None = None) -> "Service":
+        """Start another server beside this one, with its settings, policy, CA and venues, in a
+        directory of its own below this one's.
+
+        Both share what the sections name: a store in Vault and a state in Valkey
+        (see `replicas.shared`). It ends with this one, or earlier by `stop`.
+        """
+        self._replicas += 1
+        directory = self.directory / f"replica-{self._replicas}"
+        directory.mkdir()
+        other = Service(directory, clock=clock or self._clock, **self._sections)
+        other._is_replica = True
+        other._ca, other._policy, other.sandbox = self._ca, self._policy, self.sandbox
+        return await self._open.enter_async_context(other)
+
+    async def stop(self) -> None:
+        """Stop this server alone, in order; its stubs fail from now on."""
+        await self.app.__aexit__()
 
     async def restart(self, policy: dict[str, Any] | None = None) -> None:
         """Stop the server and start it again on the same files, perhaps with another policy."""
