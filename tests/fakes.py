@@ -1,7 +1,8 @@
-"""Fakes of the ports that reach outside: time, and the way to venues."""
+"""Fakes of the ports that reach outside: time, the way to venues, and what replicas share."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -16,6 +17,9 @@ from privyseald.secretstore.store import KeyPage
 from privyseald.signing.schemes import make_signer
 from privyseald.signing.secret import SecretBytes
 from privyseald.signing.signer import Credential
+from privyseald.state.counter import Counter
+from privyseald.state.sealed_values import SealedValues
+from privyseald.state.state import Step, Value
 
 _T = TypeVar("_T")
 NOW_MS = 1_700_000_000_000
@@ -215,6 +219,112 @@ class FakeStore:
         key = facts_of(document).key(key_id, document.state, version, NOW_MS, NOW_MS)
         self._held[key_id] = (key, document)
         return key
+
+
+class FakeState:
+    """A state in memory whose times go by a FakeClock. `before` and `after` run around each
+    call: to note it, hold it up, raise.
+    """
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.before: Callable[[str, str], Awaitable[None]] = _nothing
+        self.after: Callable[[str, str], Awaitable[None]] = _nothing
+        self.values: dict[str, Value] = {}
+        self._clock = clock
+        self._ends: dict[str, int] = {}
+        self._counters: dict[str, Counter] = {}
+        self._version = 0
+
+    async def advance(self, name: str, step: Step) -> int:
+        """Return the counter's next value."""
+        await self.before("advance", name)
+        counter = self._counters.get(name, Counter())
+        value, self._counters[name] = counter.advance(step.floor, step.ceiling, step.gap)
+        await self.after("advance", name)
+        return value
+
+    async def resync(self, name: str, target: int) -> tuple[int, int]:
+        """Bring the counter to `target`."""
+        await self.before("resync", name)
+        counter = self._counters.get(name, Counter())
+        self._counters[name] = counter.resync(target)
+        return counter.last, self._counters[name].last
+
+    async def get(self, name: str) -> Value | None:
+        """Return what stands there."""
+        await self.before("get", name)
+        found = self._find(name)
+        await self.after("get", name)
+        return found
+
+    async def put(
+        self, name: str, data: bytes, *, version: int | None = None, ttl_ms: int | None = None
+    ) -> int | None:
+        """Write, if `version` stands there."""
+        await self.before("put", name)
+        written = None
+        if self._is(name, version):
+            self._version = written = self._version + 1
+            self.values[name] = Value(data, written)
+            life_ms = 10**15 if ttl_ms is None else ttl_ms
+            self._ends[name] = self._clock.monotonic_ms() + life_ms
+        await self.after("put", name)
+        return written
+
+    async def delete(self, name: str, *, version: int | None = None) -> bool:
+        """Remove, if `version` stands there."""
+        await self.before("delete", name)
+        removed = self._is(name, version)
+        if removed:
+            self.values.pop(name, None)
+        await self.after("delete", name)
+        return removed
+
+    async def list(self, prefix: str) -> Mapping[str, Value]:
+        """Return all values whose names begin so."""
+        await self.before("list", prefix)
+        found = {name: self._find(name) for name in list(self.values) if name.startswith(prefix)}
+        return {name: value for name, value in found.items() if value is not None}
+
+    async def signal(self, name: str) -> None:
+        """Tell nobody."""
+        await self.before("signal", name)
+
+    @asynccontextmanager
+    async def signals(self) -> AsyncIterator[AsyncIterator[str]]:
+        """Hear nothing."""
+
+        async def silence() -> AsyncIterator[str]:
+            names: tuple[str, ...] = ()
+            for name in names:
+                yield name
+
+        yield silence()
+
+    async def check(self) -> None:
+        """Ask `before`."""
+        await self.before("check", "")
+
+    async def close(self) -> None:
+        """Keep all: it outlives those who use it."""
+
+    def _find(self, name: str) -> Value | None:
+        if name in self.values and self._clock.monotonic_ms() >= self._ends[name]:
+            del self.values[name]
+        return self.values.get(name)
+
+    def _is(self, name: str, version: int | None) -> bool:
+        found = self._find(name)
+        return version in (None, found.version if found else 0)
+
+
+def sealed(state: FakeState) -> SealedValues:
+    """Return a way to the state under a key that is always the same."""
+
+    async def key() -> SecretBytes:
+        return SecretBytes(bytes(range(32)))
+
+    return SealedValues(state, key)
 
 
 def answer(

@@ -13,3 +13,7 @@ path "signer/metadata/keys" {
 path "signer/data/keys/_privyseal-*" {
   capabilities = ["deny"]
 }
+# But all servers read what seals the state that they share, and the first of them makes it.
+path "signer/data/keys/_privyseal-state" {
+  capabilities = ["create", "read"]
+}

@@ -27,8 +27,10 @@ from privyseald.rpc.venue_servicer import VenueServicer
 from privyseald.secretstore.cache import CachePolicy, KeyCache
 from privyseald.secretstore.escrow import Escrow
 from privyseald.secretstore.escrowed_store import EscrowedStore
+from privyseald.secretstore.own_sealing_key import own_sealing_key
 from privyseald.secretstore.store import SecretStore
 from privyseald.sessions import Sessions
+from privyseald.state.sealed_values import SealedValues
 from privyseald.tls_files import read_tls
 from privyseald.usecases.create_key import CreateKey
 from privyseald.usecases.create_key_saga import CreateKeySaga, Step
@@ -46,6 +48,7 @@ from privyseald.usecases.sign import Sign
 from privyseald.venues.registry import Venues
 
 _READINESS_PAUSE_S = 2.0
+_SEALING_PAUSE_S = 2.0
 _log = structlog.get_logger("privyseald")
 
 
@@ -88,6 +91,9 @@ class App:
         self._open.push_async_callback(self._store.close)
         state = open_state(config.state)
         self._open.push_async_callback(state.close)
+        sealed = SealedValues(state, lambda: own_sealing_key(self._store, "state"))
+        opening = asyncio.create_task(_open_early(sealed))
+        self._open.callback(opening.cancel)
         audit = AuditLog.open_path(config.audit.file, clock)
         self._open.callback(audit.close)
         outbound = HttpOutbound(
@@ -189,6 +195,21 @@ class App:
                 _log.info("ready" if ready else "not ready")
             cache.sweep()
             await asyncio.sleep(_READINESS_PAUSE_S)
+
+
+async def _open_early(sealed: SealedValues) -> None:
+    """Read the key that seals the state, so that it is there when the store is away."""
+    warned = ""
+    while True:
+        try:
+            await sealed.open()
+        except PrivysealError as error:
+            if error.reason != warned:
+                warned = error.reason
+                _log.warning("sealing key not read yet", reason=warned, advice=error.message)
+            await asyncio.sleep(_SEALING_PAUSE_S)
+        else:
+            return
 
 
 @asynccontextmanager

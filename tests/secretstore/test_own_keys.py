@@ -5,6 +5,7 @@ import pytest
 
 from bao import MOUNT, BaoServer
 from privyseald.errors import CredentialMalformed
+from privyseald.secretstore.own_sealing_key import own_sealing_key
 from privyseald.secretstore.vault import VaultStore
 from privyseald.signing.secret import SecretBytes
 from secret_store_home import CANARY, EmbeddedHome, store_policy, store_with
@@ -73,3 +74,22 @@ async def test_in_the_embedded_store_it_is_sealed(tmp_path: Path) -> None:
     with pytest.raises(CredentialMalformed, match="'own-key/escrow' was changed from outside"):
         await home.store.own_key("escrow", made)
     await home.store.close()
+
+
+async def test_a_sealing_key_is_32_bytes_and_stays(vault: VaultStore) -> None:
+    """Whoever asks gets the same, and a name of its own makes another."""
+    first = await own_sealing_key(vault, "state")
+
+    assert 32 == len(first)
+    assert first == await own_sealing_key(vault, "state")
+    assert first != await own_sealing_key(vault, "another")
+
+
+@pytest.mark.parametrize("text", ["", "zz", "00" * 31, "00" * 33, "\u0660" * 64])
+async def test_a_sealing_key_that_was_written_wrongly_is_named(
+    vault: VaultStore, bao: BaoServer, prefix: str, text: str
+) -> None:
+    """The refusal says what must stand there."""
+    bao.write(f"{MOUNT}/data/{prefix}/_privyseal-state", data={"private_key": text})
+    with pytest.raises(CredentialMalformed, match="'private_key' must be 64 hex digits"):
+        await own_sealing_key(vault, "state")

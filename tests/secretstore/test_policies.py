@@ -12,6 +12,7 @@ from hvac.exceptions import Forbidden
 from bao import MOUNT, TRANSIT, BaoServer
 from privyseald.errors import KeyUnknown, SecretStoreForbidden
 from privyseald.key import KeyState
+from privyseald.secretstore.own_sealing_key import own_sealing_key
 from secret_store_home import VaultHome, hmac_document, store_with
 from vault_policies import FOLDER, policy
 
@@ -96,6 +97,22 @@ def test_the_service_does_not_read_the_custodians_own_keys(bao: BaoServer, prefi
     with pytest.raises(Forbidden):
         client(bao, "service", prefix).read(path)
     assert client(bao, "custodian", prefix).read(path)
+
+
+async def test_every_server_makes_and_reads_what_seals_the_state(
+    bao: BaoServer, prefix: str, tmp_path: Path
+) -> None:
+    """The first server makes it, under whichever policy; none that only signs replaces it."""
+    keys = []
+    for name in ("service", "custodian", "service"):
+        store = store_with(bao.url, bao.token(policy(name, prefix)), prefix, tmp_path)
+        keys.append(await own_sealing_key(store, "state"))
+        await store.close()
+
+    assert [keys[0]] * 3 == keys
+    vault = client(bao, "service", prefix)
+    with pytest.raises(Forbidden):
+        vault.write_data(f"{MOUNT}/data/{prefix}/_privyseal-state", data={"data": {}})
 
 
 async def test_the_service_can_do_its_work(

@@ -1,8 +1,12 @@
 """Values that only this service's servers can read: sealed with a key from the secret store.
 
-AES-256-GCM; the name is bound to the content, so that none can be moved to another name.
+AES-256-GCM, under a key of the name's own: no content can be moved to another name, and however
+many values are sealed in all the years of a deployment, few are under one key, which is what
+random nonces ask for.
 """
 
+import asyncio
+import hmac
 import os
 from collections.abc import Awaitable, Callable
 
@@ -20,24 +24,29 @@ _log = structlog.get_logger("privyseald.state")
 class SealedValues:
     """`get`, `put` and `delete` of a State, sealed. `get_key` returns 32 bytes, always the same.
 
-    A value that can't be opened counts as none: it was written under another key, or tampered
+    A value that can't be opened comes back empty: it was written under another key, or tampered
     with.
     """
 
     def __init__(self, state: State, get_key: Callable[[], Awaitable[SecretBytes]]) -> None:
         self._state = state
         self._get_key = get_key
-        self._cipher: AESGCM | None = None
+        self._key: SecretBytes | None = None
+        self._reading: asyncio.Task[SecretBytes] | None = None
+
+    async def open(self) -> None:
+        """Read the key, so that it is there when it is needed. Raises what `get_key` raises."""
+        await self._opened()
 
     async def get(self, name: str) -> Value | None:
         """Return what stands there. Raises as `State.get`, and what `get_key` raises."""
-        cipher = await self._opened()
+        key = self._key or await self._opened()
         found = await self._state.get(name)
         if found is None:
             return None
         nonce, sealed = found.data[:_NONCE_BYTES], found.data[_NONCE_BYTES:]
         try:
-            return Value(cipher.decrypt(nonce, sealed, name.encode()), found.version)
+            return Value(_cipher(key, name).decrypt(nonce, sealed, None), found.version)
         except (InvalidTag, ValueError):
             _log.error("a value of the shared state can't be opened", name=name)
             return Value(b"", found.version)
@@ -46,18 +55,30 @@ class SealedValues:
         self, name: str, data: bytes, *, version: int | None = None, ttl_ms: int | None = None
     ) -> int | None:
         """Write as `State.put` does, sealed."""
-        cipher = await self._opened()
+        key = self._key or await self._opened()
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + cipher.encrypt(nonce, data, name.encode())
+        sealed = nonce + _cipher(key, name).encrypt(nonce, data, None)
         return await self._state.put(name, sealed, version=version, ttl_ms=ttl_ms)
 
     async def delete(self, name: str, *, version: int | None = None) -> bool:
         """Remove as `State.delete` does."""
         return await self._state.delete(name, version=version)
 
-    async def _opened(self) -> AESGCM:
-        if self._cipher is None:
-            material = await self._get_key()
-            self._cipher = AESGCM(material.reveal())
-            material.wipe()
-        return self._cipher
+    async def _opened(self) -> SecretBytes:
+        """Return the key, read once for all who wait."""
+        while self._key is None:
+            if self._reading is None:
+                self._reading = asyncio.ensure_future(self._get_key())
+                self._reading.add_done_callback(self._keep)
+            await asyncio.shield(self._reading)
+        return self._key
+
+    def _keep(self, done: "asyncio.Task[SecretBytes]") -> None:
+        self._reading = None
+        # Asking for the exception marks it as seen when every caller went away.
+        if not done.cancelled() and done.exception() is None:
+            self._key = done.result()
+
+
+def _cipher(key: SecretBytes, name: str) -> AESGCM:
+    return AESGCM(hmac.digest(key.reveal(), name.encode(), "sha256"))
