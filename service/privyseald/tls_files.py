@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from privyseald.config import TlsConfig
 from privyseald.config_error import ConfigInvalid
 from privyseald.private_file import read_private_file
-from privyseald.rpc.server import Tls
+from privyseald.rpc.listener import Tls
 
 
 def read_tls(tls: TlsConfig | None) -> Tls | None:

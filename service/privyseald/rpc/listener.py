@@ -1,0 +1,61 @@
+"""What both gRPC servers have in common: bounds of a connection, TLS, and taking a port."""
+
+from dataclasses import dataclass
+
+import grpc
+
+from privyseald.config_error import ConfigInvalid
+
+# Beyond this gRPC itself refuses a message; below, the pipeline does, with a reason.
+_HARD_MESSAGE_LIMIT = 16 * 1_048_576
+_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", _HARD_MESSAGE_LIMIT),
+    ("grpc.max_metadata_size", 16_384),
+    ("grpc.max_concurrent_streams", 1_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.max_connection_age_ms", 300_000),
+    ("grpc.max_connection_age_grace_ms", 30_000),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM texts: the server's chain and private key, and the CA of the clients."""
+
+    certificate: bytes
+    private_key: bytes
+    client_ca: bytes
+
+    def __repr__(self) -> str:
+        return "Tls(hidden)"
+
+
+def make_server(*, share_port: bool = False) -> grpc.aio.Server:
+    """Return a server that listens nowhere yet, alone on its port or with others like it."""
+    return grpc.aio.server(options=(("grpc.so_reuseport", int(share_port)), *_OPTIONS))
+
+
+def bind(setting: str, server: grpc.aio.Server, address: str, tls: Tls | None) -> int:
+    """Have the server listen, and return the port. Raises ConfigInvalid naming the setting."""
+    try:
+        if tls is None:
+            return server.add_insecure_port(address)
+        credentials = grpc.ssl_server_credentials(
+            [(tls.private_key, tls.certificate)],
+            root_certificates=tls.client_ca,
+            require_client_auth=True,
+        )
+        return server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise port_taken(setting, address) from error
+
+
+def port_taken(setting: str, address: str) -> ConfigInvalid:
+    """Return the refusal of an address that can't be listened on."""
+    return ConfigInvalid(
+        f"{setting}: {address} can't be listened on; is another program using the port? "
+        "Give a free one, or port 0 for any"
+    )
