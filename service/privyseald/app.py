@@ -48,6 +48,7 @@ from privyseald.usecases.sign import Sign
 from privyseald.venues.registry import Venues
 
 _READINESS_PAUSE_S = 2.0
+_HURRIED_GRACE_MS = 2_000
 _SEALING_PAUSE_S = 2.0
 _log = structlog.get_logger("privyseald")
 
@@ -60,11 +61,19 @@ class App:
         config: Config,
         clock: Clock | None = None,
         on_step: Callable[[Step], None] | None = None,
+        *,
+        worker: int = 0,
     ) -> None:
-        """Take the configuration; `on_step` hears of each step of CreateKey that is done."""
+        """Take the configuration; `on_step` hears of each step of CreateKey that is done.
+
+        A server that is one of several workers has a number. It shares its port with the
+        others, and leaves the operations port to their supervisor.
+        """
         self._config = config
         self._clock = clock or SystemClock()
         self._on_step = on_step
+        self._worker = worker
+        self._is_hurried = False
         self._open = AsyncExitStack()
         self._store: SecretStore
         self.server: GrpcServer
@@ -81,6 +90,10 @@ class App:
     async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
 
+    def hurry(self) -> None:
+        """Let the end be a short one: nobody looks any more at whether this server is ready."""
+        self._is_hurried = True
+
     async def _start(self) -> None:
         config, clock = self._config, self._clock
         venues = make_venues(config)
@@ -89,12 +102,12 @@ class App:
         self._open.callback(escrow.close)
         self._store = EscrowedStore(open_store(config, clock), escrow)
         self._open.push_async_callback(self._store.close)
-        state = open_state(config.state)
+        state = open_state(config.state, clock)
         self._open.push_async_callback(state.close)
         sealed = SealedValues(state, lambda: own_sealing_key(self._store, "state"))
         opening = asyncio.create_task(_open_early(sealed))
         self._open.callback(opening.cancel)
-        audit = AuditLog.open_path(config.audit.file, clock)
+        audit = AuditLog.open_path(config.audit.file, clock, worker=self._worker)
         self._open.callback(audit.close)
         outbound = HttpOutbound(
             timeout_ms=config.outbound.timeout_ms,
@@ -152,15 +165,12 @@ class App:
             Pipeline(audit, clock, limits),
             listen=config.server.listen,
             tls=read_tls(config.server.tls),
-            ops_listen=config.server.ops_listen,
+            ops_listen=None if self._worker else config.server.ops_listen,
             reflect=config.server.reflection,
+            share_port=self._worker > 0,
         )
         await self.server.start()
-        self._open.push_async_callback(
-            self.server.stop,
-            drain_delay_ms=config.server.drain_delay_ms,
-            grace_ms=config.server.grace_ms,
-        )
+        self._open.push_async_callback(self._stop_serving)
         readiness = asyncio.create_task(self._watch_readiness(cache))
         self._open.callback(readiness.cancel)
         retiring = asyncio.create_task(retirement.run())
@@ -169,6 +179,13 @@ class App:
         reconcile = Reconcile(self._store, escrow, clock, longest_ms=longest_ms)
         watch = asyncio.create_task(ReconcileWatch(reconcile, escrow, longest_ms=longest_ms).run())
         self._open.callback(watch.cancel)
+
+    async def _stop_serving(self) -> None:
+        server = self._config.server
+        delay_ms, grace_ms = server.drain_delay_ms, server.grace_ms
+        if self._is_hurried:
+            delay_ms, grace_ms = 0, min(grace_ms, _HURRIED_GRACE_MS)
+        await self.server.stop(drain_delay_ms=delay_ms, grace_ms=grace_ms)
 
     async def _watch_readiness(self, cache: KeyCache[OpenedKey]) -> None:
         """Ready from the first time that the store answers, until it refuses this service, or

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from privyseald.clock import Clock, SystemClock
 from privyseald.errors import StateUnavailable
 from privyseald.state.high_water_file import HighWaterFile
 from privyseald.state.memory import Memory, Signals
@@ -32,18 +33,18 @@ class _Counter:
 class EmbeddedState:
     """Implements `State` for one process. The file is written by one thread of its own."""
 
-    def __init__(self, file: HighWaterFile) -> None:
+    def __init__(self, file: HighWaterFile, clock: Clock | None = None) -> None:
         self._file = file
-        self._memory = Memory()
+        self._memory = Memory(clock or SystemClock())
         self._signals = Signals()
         self._counters = {name: _Counter(mark, mark) for name, mark in file.marks.items()}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="privyseal-state")
         self._is_closed = False
 
     @classmethod
-    def open_path(cls, path: Path) -> "EmbeddedState":
+    def open_path(cls, path: Path, clock: Clock | None = None) -> "EmbeddedState":
         """Open or make the high-water file. Raises ConfigInvalid when that can't be."""
-        return cls(HighWaterFile.open_path(path))
+        return cls(HighWaterFile.open_path(path), clock)
 
     async def advance(self, name: str, step: Step) -> int:
         """Return `max(floor, last + 1)`, and set the counter to it up to `ceiling`."""

@@ -1,18 +1,19 @@
 """Values and signals of one process."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from privyseald.clock import Clock
 from privyseald.state.state import Value
 
 
 class Memory:
     """Values by name, each until its time is over."""
 
-    def __init__(self) -> None:
-        self._values: dict[str, tuple[Value, float | None]] = {}
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._values: dict[str, tuple[Value, int | None]] = {}
         self._version = 0
 
     def get(self, name: str) -> Value | None:
@@ -21,7 +22,7 @@ class Memory:
         if found is None:
             return None
         value, end = found
-        if end is not None and time.monotonic() >= end:
+        if end is not None and self._clock.monotonic_ms() >= end:
             del self._values[name]
             return None
         return value
@@ -31,7 +32,7 @@ class Memory:
         if not self._is(name, version):
             return None
         self._version += 1
-        end = None if ttl_ms is None else time.monotonic() + ttl_ms / 1_000
+        end = None if ttl_ms is None else self._clock.monotonic_ms() + ttl_ms
         self._values[name] = Value(data, self._version), end
         return self._version
 
