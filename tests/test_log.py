@@ -99,3 +99,13 @@ def test_lines_go_to_standard_error_by_default(capsys: pytest.CaptureFixture[str
     captured = capsys.readouterr()
     assert "" == captured.out
     assert "ready" == json.loads(captured.err)["event"]
+
+
+def test_each_line_of_a_worker_names_it() -> None:
+    """Several workers write to one stream; a line that has a worker of its own keeps it."""
+    stream = io.StringIO()
+    configure_log("info", "json", stream, worker=3)
+    structlog.get_logger().info("ready")
+    structlog.get_logger().info("died", worker=7)
+
+    assert [3, 7] == [json.loads(line)["worker"] for line in stream.getvalue().splitlines()]

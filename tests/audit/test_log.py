@@ -68,6 +68,17 @@ def test_what_is_not_known_is_left_out(log: AuditLog, path: Path) -> None:
     ]
 
 
+def test_a_worker_is_named_beside_its_host(path: Path) -> None:
+    """Lines of several workers on one host can be told apart by their replica."""
+    for worker in (1, 2):
+        log = AuditLog.open_path(path, FakeClock(), worker=worker)
+        log.write(Entry(RPC), 1)
+        log.close()
+
+    host = socket.gethostname()
+    assert [f"{host}/worker-1", f"{host}/worker-2"] == [each["replica"] for each in lines_of(path)]
+
+
 def test_lines_are_numbered(log: AuditLog, path: Path) -> None:
     """The sequence grows by one a line, so that a gap shows."""
     for _ in range(100):

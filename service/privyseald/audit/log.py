@@ -25,25 +25,26 @@ _values_of = attrgetter(*_NAMES)
 class AuditLog:
     """Appends lines to a file or to standard output. A line that can't be written is an error."""
 
-    def __init__(self, descriptor: int, clock: Clock) -> None:
+    def __init__(self, descriptor: int, clock: Clock, *, worker: int = 0) -> None:
         self._file = descriptor
         self._clock = clock
         self._sequence = 0
-        self._replica = socket.gethostname()
+        self._replica = socket.gethostname() + (f"/worker-{worker}" if worker else "")
         self._is_cut = False
 
     @classmethod
-    def open_path(cls, path: Path | None, clock: Clock) -> "AuditLog":
+    def open_path(cls, path: Path | None, clock: Clock, *, worker: int = 0) -> "AuditLog":
         """Open the log file for appending; standard output where `path` is None.
 
-        Raises ConfigInvalid when the file can't be opened.
+        The lines name the worker, if this process is one of several. Raises ConfigInvalid when
+        the file can't be opened.
         """
         if path is None:
-            return cls(os.dup(sys.stdout.fileno()), clock)
+            return cls(os.dup(sys.stdout.fileno()), clock, worker=worker)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            return cls(os.open(path, flags, 0o600), clock)
+            return cls(os.open(path, flags, 0o600), clock, worker=worker)
         except OSError as error:
             raise ConfigInvalid(
                 f"audit.file: {path} can't be opened for appending ({error.strerror})"
