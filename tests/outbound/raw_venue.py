@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class RawVenue:
-    """`answer` is sent after each request; then the connection is closed, or left open."""
+    """`answer` is sent after each request and a pause; then the connection is closed, or left
+    open.
+    """
 
     answer: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     stays_open: bool = False
+    pause_s: float = 0.0
     url: str = ""
     requests: list[bytes] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -28,6 +31,7 @@ class RawVenue:
                     length = int(line.partition(b":")[2])
             self.requests.append(head + await reader.readexactly(length))
             self.asked.set()
+            await asyncio.sleep(self.pause_s)
             writer.write(self.answer)
             await writer.drain()
             if self.stays_open:
@@ -41,10 +45,14 @@ class RawVenue:
 
 @asynccontextmanager
 async def raw_venue(
-    answer: bytes | None = None, *, stays_open: bool = False, tls: ssl.SSLContext | None = None
+    answer: bytes | None = None,
+    *,
+    stays_open: bool = False,
+    pause_s: float = 0.0,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[RawVenue]:
     """Run a server that gives this answer."""
-    venue = RawVenue(stays_open=stays_open)
+    venue = RawVenue(stays_open=stays_open, pause_s=pause_s)
     if answer is not None:
         venue.answer = answer
     server = await asyncio.start_server(venue.serve, "127.0.0.1", 0, ssl=tls)

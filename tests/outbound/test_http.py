@@ -322,3 +322,17 @@ def test_what_is_sent_and_read_is_not_shown() -> None:
     )
 
     assert "canary" not in shown
+
+
+async def test_the_answers_date_and_how_long_it_took_come_with_it(outbound: HttpOutbound) -> None:
+    """The header `Date` as it stood, and the wait from the sent request to the whole answer."""
+    date = "Tue, 14 Nov 2023 22:13:20 GMT"
+    async with raw_venue(reply(b"{}", f"Date: {date}"), pause_s=0.2) as venue:
+        dated = await outbound.send(get(venue.url))
+    async with raw_venue(reply(b"{}")) as venue:
+        undated = await outbound.send(get(venue.url))
+
+    assert date == dated.date
+    assert dated.wait_ms is not None
+    assert 199 <= dated.wait_ms < 1_000
+    assert "" == undated.date

@@ -1,9 +1,12 @@
 """The HTTP client to venues: TLS checked, no redirects, no cookies, no retries, bounded."""
 
+from types import SimpleNamespace
+
 import aiohttp
 from yarl import URL
 
 from privyseald import __version__
+from privyseald.clock import Clock, SystemClock
 from privyseald.errors import VenueOutcomeUnknown, VenueUnreachable
 from privyseald.outbound.outbound import OutboundRequest, OutboundResponse
 
@@ -13,7 +16,12 @@ _MAX_ANSWER = 1_048_576
 class HttpOutbound:
     """Implements `Outbound` over aiohttp. Made inside the event loop that uses it."""
 
-    def __init__(self, *, timeout_ms: int, connect_timeout_ms: int) -> None:
+    def __init__(
+        self, *, timeout_ms: int, connect_timeout_ms: int, clock: Clock | None = None
+    ) -> None:
+        self._clock = clock or SystemClock()
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(self._note_sent)
         self._session = aiohttp.ClientSession(
             # Calls are rare, and a connection that the venue closed meanwhile would make
             # the outcome of a POST unknown for no reason.
@@ -24,6 +32,7 @@ class HttpOutbound:
             ),
             headers={"User-Agent": f"privyseal/{__version__}"},
             trust_env=False,
+            trace_configs=[trace],
         )
         # Else aiohttp itself sends a GET, PUT or DELETE once more when the venue hangs up, and
         # has no public switch for it. What was sent may have taken effect.
@@ -33,6 +42,7 @@ class HttpOutbound:
         """Return the venue's answer, whatever its status."""
         url = _parse(request.url)
         host = url.host or ""
+        sent_ms: list[int] = []
         try:
             async with self._session.request(
                 request.method,
@@ -40,9 +50,16 @@ class HttpOutbound:
                 headers=request.headers,
                 data=request.body or None,
                 allow_redirects=False,
+                trace_request_ctx=sent_ms,
             ) as response:
                 body = await _read(response, host)
-                return OutboundResponse(response.status, response.content_type, body)
+                return OutboundResponse(
+                    response.status,
+                    response.content_type,
+                    body,
+                    date=response.headers.get("Date", ""),
+                    wait_ms=self._clock.monotonic_ms() - sent_ms[0] if sent_ms else None,
+                )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise _unreachable(host) from error
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -56,6 +73,14 @@ class HttpOutbound:
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+
+    async def _note_sent(
+        self,
+        _session: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        _sent: aiohttp.TraceRequestHeadersSentParams,
+    ) -> None:
+        context.trace_request_ctx.append(self._clock.monotonic_ms())
 
 
 def _parse(text: str) -> URL:

@@ -16,11 +16,17 @@ class OutboundRequest:
 
 @dataclass(frozen=True, slots=True)
 class OutboundResponse:
-    """What came back; the body is whole, and at most 1 MiB."""
+    """What came back; the body is whole, and at most 1 MiB.
+
+    `date` is the header of that name, empty where there was none. `wait_ms` is how long it took
+    from the request's headers to the answer's end: the connection stood by then.
+    """
 
     status: int
     content_type: str
     body: bytes = field(repr=False)
+    date: str = ""
+    wait_ms: int | None = field(default=None, compare=False)
 
 
 class Outbound(Protocol):

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from dataclasses import replace
+from email.utils import formatdate
 
 from aiohttp import web
 
@@ -51,8 +52,13 @@ class Site:
         return web.Response(
             status=answer.status,
             body=_text(answer).encode(),
-            headers={"Content-Type": answer.content_type},
+            headers={"Content-Type": answer.content_type, "Date": self._date(fault)},
         )
+
+    def _date(self, fault: Fault | None) -> str:
+        """Return the venue's own time, as its answers carry it."""
+        skew_ms = fault.clock_skew_ms if fault is not None else 0
+        return formatdate((self._clock.time_us() // 1_000 + skew_ms) // 1_000, usegmt=True)
 
     def _judge(self, incoming: Incoming, fault: Fault | None) -> Answer:
         if fault is not None and fault.replaces and not fault.handled:

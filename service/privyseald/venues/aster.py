@@ -10,11 +10,12 @@ from collections.abc import Mapping
 
 from privyseald.errors import FieldInvalid
 from privyseald.key import Algorithm
-from privyseald.outbound.outbound import Outbound
+from privyseald.outbound.outbound import Outbound, OutboundResponse
 from privyseald.signing.signer import Credential
-from privyseald.venues import aster_wallet
+from privyseald.venues import aster_answers, aster_wallet
 from privyseald.venues.aster_form import ENVIRONMENTS, joined, normalise_form
 from privyseald.venues.http_request import HttpRequest, parameter
+from privyseald.venues.reading import Meaning, VenueTime, number_time
 from privyseald.venues.registry import register
 from privyseald.venues.signed import signed_request
 from privyseald.venues.venue import (
@@ -84,6 +85,7 @@ class Aster:
     )
     coverage = Coverage.PARAMETERS
     nonce_policies: tuple[NoncePolicy, ...] = ()
+    time_path = "/fapi/v1/time"
     login_options = aster_wallet.LOGIN_OPTIONS
     create_key_options = aster_wallet.CREATE_KEY_OPTIONS
     operations = (
@@ -212,3 +214,11 @@ class Aster:
     ) -> IssuedKey:
         """Have Aster issue an API key to the wallet."""
         return await aster_wallet.create_key(credential, environment, order, outbound)
+
+    def read_time(self, answer: OutboundResponse) -> VenueTime | None:
+        """Return the futures' server time, in milliseconds; spot is taken to have the same."""
+        return number_time(answer, "serverTime", 1)
+
+    def read_answer(self, status: int, body: bytes) -> Meaning:
+        """Return what Aster's code says of the request's time."""
+        return aster_answers.read_answer(status, body)

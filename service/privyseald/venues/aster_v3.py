@@ -11,12 +11,13 @@ from collections.abc import Mapping
 
 from privyseald.errors import FieldInvalid, IntentUnsupported
 from privyseald.key import Algorithm
-from privyseald.outbound.outbound import Outbound
+from privyseald.outbound.outbound import Outbound, OutboundResponse
 from privyseald.signing.signer import Credential
 from privyseald.signing.string_message import string_message
-from privyseald.venues import aster_wallet
+from privyseald.venues import aster_answers, aster_wallet
 from privyseald.venues.aster_form import ENVIRONMENTS, joined, normalise_form
 from privyseald.venues.http_request import HttpRequest
+from privyseald.venues.reading import Meaning, VenueTime, number_time
 from privyseald.venues.registry import register
 from privyseald.venues.signed import signed_request
 from privyseald.venues.venue import (
@@ -86,6 +87,7 @@ class AsterV3:
     )
     coverage = Coverage.PARAMETERS
     nonce_policies = (_NONCE,)
+    time_path = "/fapi/v3/time"
     login_options = aster_wallet.LOGIN_OPTIONS
     operations = (
         *_requests("/fapi/v3", "trade", "POST order", "POST batchOrders", "POST leverage"),
@@ -194,3 +196,11 @@ class AsterV3:
         outbound: Outbound,
     ) -> None:
         """Do nothing: Aster documents no logout."""
+
+    def read_time(self, answer: OutboundResponse) -> VenueTime | None:
+        """Return the futures' server time, in milliseconds; spot is taken to have the same."""
+        return number_time(answer, "serverTime", 1)
+
+    def read_answer(self, status: int, body: bytes) -> Meaning:
+        """Return what Aster's code says of the request's nonce."""
+        return aster_answers.read_answer(status, body)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from privyseald.errors import FieldInvalid
 from privyseald.key import Algorithm
+from privyseald.outbound.outbound import OutboundResponse
 from privyseald.signing.signer import Credential
 from privyseald.strict_json import parse
 from privyseald.venues.http_request import (
@@ -20,6 +21,7 @@ from privyseald.venues.http_request import (
     form_text,
     parameter_names,
 )
+from privyseald.venues.reading import Meaning, VenueTime, date_time, object_of
 from privyseald.venues.registry import register
 from privyseald.venues.signed import signed_request
 from privyseald.venues.venue import (
@@ -42,6 +44,14 @@ _NONCE = NoncePolicy(NonceUnit.MS, NonceOrder.INCREASING, _WINDOW_MS)
 
 _ACCOUNT = "/api/v2/backend"
 _TRADING = "/api/v2/trading"
+
+# lib/barong/authorize.rb: the first says nothing of the side. The others are those of Barong
+# 2.4.0 to 2.4.4, which had no window but a ledger of signatures.
+_MEANINGS = {
+    "authz.nonce_expired": Meaning.NONCE_OUTSIDE,
+    "authz.nonce_from_future": Meaning.NONCE_AHEAD,
+    "authz.signature_blacklisted": Meaning.NONCE_STALE,
+}
 
 
 @register
@@ -70,6 +80,7 @@ class Nebulaex:
     )
     coverage = Coverage.NOTHING
     nonce_policies = (_NONCE,)
+    time_path = f"{_ACCOUNT}/public/timestamp"
     operations = (
         Operation("account/balances", "GET", f"{_ACCOUNT}/account/balances", ("read",)),
         Operation("account/balance", "GET", f"{_ACCOUNT}/account/balances/{{currency}}", ("read",)),
@@ -170,3 +181,17 @@ class Nebulaex:
             ("X-Auth-Signature", signature.hex()),
         )
         return signed_request(request, environment, headers, expire_time_ms=int(nonce) + _WINDOW_MS)
+
+    def read_time(self, answer: OutboundResponse) -> VenueTime | None:
+        """Return the time of `public/timestamp`: a bare number of seconds; the `Date` else."""
+        text = answer.body.strip()
+        if answer.status == 200 and re.fullmatch(rb"[1-9][0-9]{9}", text):
+            return VenueTime(int(text) * 1_000, 1_000)
+        return date_time(answer.date)
+
+    def read_answer(self, status: int, body: bytes) -> Meaning:
+        """Return what Barong's `{"errors": [code]}` says of the nonce."""
+        errors = object_of(body).get("errors")
+        if status < 400 or not isinstance(errors, list) or len(errors) != 1:
+            return Meaning.NOTHING
+        return _MEANINGS.get(str(errors[0]), Meaning.NOTHING)

@@ -11,9 +11,11 @@ from dataclasses import replace
 
 from privyseald.errors import FieldInvalid, ParameterReserved
 from privyseald.key import Algorithm
+from privyseald.outbound.outbound import OutboundResponse
 from privyseald.signing.signer import Credential
 from privyseald.strict_json import compact, parse_object
 from privyseald.venues.http_request import JSON, HttpRequest
+from privyseald.venues.reading import Meaning, VenueTime, number_time, object_of
 from privyseald.venues.registry import register
 from privyseald.venues.signed import signed_request
 from privyseald.venues.venue import (
@@ -35,6 +37,14 @@ _IN_WINDOW = NoncePolicy(NonceUnit.MS, NonceOrder.UNIQUE, _WINDOW_MS)
 _INCREASING = NoncePolicy(NonceUnit.MS, NonceOrder.INCREASING, None)
 _RESERVED = ("request", "nonce", "nonceWindow")
 _BODY = "http_request.body"
+# whitebit-exchange/docs data/error-codes.yaml gives the cause of the first as "Nonce value is
+# not greater than previous request"; it comes with HTTP 429 (ccxt PR #25353), and so does a
+# limit that was reached, in other letters ("Too Many Requests"). Whether the second is also
+# said of a nonce ahead of the window is not documented.
+_MEANINGS = {
+    "Too many requests.": Meaning.NONCE_STALE,
+    "Your nonce is more than 5 seconds lesser than the current nonce": Meaning.NONCE_OUTSIDE,
+}
 
 
 def _operations(tags: str, *paths: str) -> tuple[Operation, ...]:
@@ -76,6 +86,7 @@ class Whitebit:
     )
     coverage = Coverage.PATH_AND_BODY
     nonce_policies = (_IN_WINDOW, _INCREASING)
+    time_path = "/api/v4/public/time"
     operations = (
         *_operations(
             "read",
@@ -218,3 +229,17 @@ class Whitebit:
         return signed_request(
             request, environment, headers, body=body, expire_time_ms=expire_time_ms
         )
+
+    def read_time(self, answer: OutboundResponse) -> VenueTime | None:
+        """Return the time of `public/time`, in seconds."""
+        return number_time(answer, "time", 1_000)
+
+    def read_answer(self, status: int, body: bytes) -> Meaning:
+        """Return what the message says of the nonce; WhiteBIT's codes are not unique."""
+        message = object_of(body).get("message")
+        # An older form of its errors is `{"message": [["..."]], "result": [], ...}`.
+        while isinstance(message, list) and len(message) == 1:
+            message = message[0]
+        if status < 400 or not isinstance(message, str):
+            return Meaning.NOTHING
+        return _MEANINGS.get(message, Meaning.NOTHING)
