@@ -6,6 +6,7 @@ import pytest
 
 from bao_fixtures import bao, frail_bao, prefix  # noqa: F401  # fixtures
 from service import OPERATOR, Service, Stubs
+from valkey_fixtures import valkey_server  # noqa: F401  # a fixture
 
 
 @pytest.fixture
