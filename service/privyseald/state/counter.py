@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """Where a counter stands.
+    """Where a counter stands: it goes on above `last`.
 
-    All values ever given lie at or below `before`, from `start` to `last` (the run that goes
-    on), or from `skip_from` to `skip_to` (runs that a resync turned back from).
+    All values ever given lie at or below `before`, from `start` to `given` (the run that goes
+    on), or from `skip_from` to `skip_to` (runs that a resync turned back from). Where a resync
+    moved `last` above `given`, nothing in between was given, and another may bring it back.
     """
 
     last: int = 0
+    given: int = 0
     start: int = 0
     before: int = 0
     skip_from: int = 0
@@ -28,27 +30,22 @@ class Counter:
             value = self.skip_to + 1
         if value > ceiling:
             return value, self
-        after = replace(self, last=value)
-        if value - self.last > gap:
-            after = replace(after, start=value, before=self.last)
-        if value > self.skip_to > 0:
+        start, before, skip_from, skip_to = self.start, self.before, self.skip_from, self.skip_to
+        if value - self.given > gap:
+            start, before = value, self.given
+        if value > skip_to > 0:
             # The run counts from below what it skipped: all of that has been given.
-            after = replace(
-                after,
-                start=min(after.start, self.skip_from),
-                skip_from=0,
-                skip_to=0,
-            )
-        return value, after
+            start, skip_from, skip_to = min(start, skip_from), 0, 0
+        return value, Counter(value, value, start, before, skip_from, skip_to)
 
     def resync(self, target: int) -> "Counter":
         """Return the counter as near to `target` as can be without giving a value again."""
-        if target >= self.last:
+        if target >= self.given:
             return replace(self, last=target)
         lowest = max(target, self.before)
         if lowest >= self.start:
-            return self
-        skip_from, skip_to = self.start, self.last
+            return replace(self, last=self.given)
+        skip_from, skip_to = self.start, self.given
         if self.skip_to:
             skip_from, skip_to = min(skip_from, self.skip_from), max(skip_to, self.skip_to)
-        return Counter(lowest, lowest + 1, self.before, skip_from, skip_to)
+        return Counter(lowest, self.before, self.before, self.before, skip_from, skip_to)
