@@ -58,7 +58,7 @@ class Idempotency:
         """
         if not request_id:
             return await act()
-        name = (scope, _canonical(request_id))
+        name = (scope, canonical_id(request_id))
         self._forget()
         entry = self._under_way.get(name) or self._answers.get(name)
         if entry is None:
@@ -100,7 +100,8 @@ async def _run(act: Callable[[], Awaitable[_T]]) -> _T:
     return await act()
 
 
-def _canonical(request_id: str) -> str:
+def canonical_id(request_id: str) -> str:
+    """Return a request id in its one form, in whatever form it comes. Raises FieldInvalid."""
     text = request_id.lower()
     if not _UUID.fullmatch(text):
         raise FieldInvalid(
