@@ -12,7 +12,7 @@ from privyseald.clock import Clock, SystemClock
 from privyseald.config import Config
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import PrivysealError, Unavailable
-from privyseald.idempotency import Idempotency
+from privyseald.idempotency.idempotency import Idempotency
 from privyseald.nonces import NonceSource
 from privyseald.open_state import open_state
 from privyseald.open_store import open_store
@@ -122,7 +122,7 @@ class App:
             CachePolicy(config.store.soft_ttl_ms, config.store.hard_ttl_ms),
         )
         open_key, nonces = OpenKey(cache, clock), NonceSource(state, clock)
-        sessions, idempotency = Sessions(clock), Idempotency(clock)
+        sessions, idempotency = Sessions(clock), Idempotency(sealed, clock)
         receive = Receive(self._store)
         # A key that a venue has issued must reach the store before that is closed.
         self._open.push_async_callback(idempotency.settle)

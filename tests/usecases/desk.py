@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from fakes import Answer, FakeClock, FakeOutbound, FakeStore, answer
+from fakes import Answer, FakeClock, FakeOutbound, FakeState, FakeStore, answer, sealed
 from privyseald.caller import Caller
-from privyseald.idempotency import Idempotency
+from privyseald.idempotency.idempotency import Idempotency
 from privyseald.key import Algorithm
 from privyseald.outbound.outbound import OutboundRequest
 from privyseald.policy.action import Action
@@ -84,7 +84,7 @@ class Desk:
             CachePolicy(),
         )
         self.open_key = OpenKey(self.cache, self.clock)
-        self.idempotency = Idempotency(self.clock)
+        self.idempotency = Idempotency(sealed(FakeState(self.clock)), self.clock)
         self.sessions = Sessions(self.clock)
         policy = Policy([Rule("all", ("*",), ("*",), frozenset(Action))])
         self.saga = CreateKeySaga(

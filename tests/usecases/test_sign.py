@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from fakes import FakeClock
+from fakes import FakeClock, FakeState, sealed
 from privyseald.audit.entry import Entry
 from privyseald.errors import StateUnavailable
-from privyseald.idempotency import Idempotency
+from privyseald.idempotency.idempotency import Idempotency
 from privyseald.nonces import NonceSource
 from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy, Rule
 from privyseald.state.embedded import EmbeddedState
-from privyseald.usecases.sign import Sign, SignCommand, Signed
+from privyseald.usecases.sign import Sign, SignCommand
+from privyseald.usecases.signed import Signed
 from privyseald.venues.http_request import HttpRequest
 from usecases.desk import OPERATOR, Desk, document
 
@@ -25,7 +26,8 @@ class SigningDesk(Desk):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.state = EmbeddedState.open_path(folder / "marks")
-        self.idempotency = Idempotency(self.clock, capacity_bytes=100_000)
+        self.shared = FakeState(self.clock)
+        self.idempotency = Idempotency(sealed(self.shared), self.clock, capacity_bytes=100_000)
         self._sign = Sign(
             Policy([Rule("all", ("*",), ("*",), frozenset(Action))]),
             self.open_key,
@@ -85,15 +87,36 @@ async def test_without_the_state_nothing_is_signed(desk: SigningDesk) -> None:
             await desk.sign(request_id)
 
 
+async def test_with_the_shared_state_away_only_ids_are_refused(desk: SigningDesk) -> None:
+    """Whether an id came before can't be known, so no nonce is spent; without one all is well."""
+
+    async def away(_method: str, _name: str) -> None:
+        raise StateUnavailable("away")
+
+    first = await desk.sign()
+    desk.shared.before = away
+    with pytest.raises(StateUnavailable):
+        await desk.sign(ID)
+    second = await desk.sign()
+
+    assert first.nonce is not None
+    assert first.nonce + 1 == second.nonce
+    await desk.state.close()
+
+
 async def test_large_answers_do_not_fill_the_memory(desk: SigningDesk) -> None:
-    """What is remembered is bounded by bytes: large bodies push out the oldest answers."""
-    body = b'{"note":"' + b"x" * 20_000 + b'"}'
+    """Memory is bounded by bytes: large bodies push out the oldest answers, which the shared
+    state has still.
+    """
+    body = b'{"note":"' + b"x" * 30_000 + b'"}'
     first = await desk.sign(ID)
     assert first is await desk.sign(ID)
     await desk.sign(str(uuid.UUID(int=1)), body)
     second = await desk.sign(str(uuid.UUID(int=2)), body)
-
-    assert first is not await desk.sign(ID)
     assert second is await desk.sign(str(uuid.UUID(int=2)), body)
-    assert desk.idempotency._bytes <= 100_000
+
+    again = await desk.sign(ID)
+    assert first is not again
+    assert first == again
+    assert desk.idempotency._kept._bytes <= 100_000
     await desk.state.close()

@@ -12,9 +12,9 @@ from privyseald.usecases.sign import (
     Intent,
     PersonalMessage,
     SignCommand,
-    Signed,
     TypedData,
 )
+from privyseald.usecases.signed import Signed
 from privyseald.venues.http_request import HttpRequest, make_request
 from privyseald.venues.registry import Venues, issues_keys, opens_sessions
 from privyseald.venues.venue import Field, Session, SignedHttpRequest, Venue

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from privyseald.audit.entry import Entry
 from privyseald.caller import Caller
 from privyseald.errors import CreateKeyUnsupported, FieldInvalid, KeyExists
-from privyseald.idempotency import Idempotency
+from privyseald.idempotency.idempotency import Idempotency
 from privyseald.key import Algorithm, Key, KeyState, check_key_id, check_labels
 from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy
@@ -21,6 +21,7 @@ from privyseald.secretstore.document import KeyDocument
 from privyseald.secretstore.store import SecretStore
 from privyseald.signing.generate import generate
 from privyseald.signing.schemes import make_signer
+from privyseald.usecases.answer_codec import KeyCodec
 from privyseald.usecases.create_key_outcome import left_behind, origin_of_request
 from privyseald.usecases.create_key_saga import CreateKeySaga, IssueOrder
 from privyseald.usecases.open_key import OpenedKey, OpenKey
@@ -92,14 +93,15 @@ class CreateKey:
         source = command.source
         if isinstance(source, VenueIssued):
             self._policy.check(caller, Action.USE_FOR_CREATE_KEY, source.using_key_id)
-        # Under an id the work goes on when the caller goes away, and a write can be repeated:
-        # a key that the venue has issued must reach the store.
-        command = replace(command, request_id=command.request_id or str(uuid.uuid4()))
+        # It goes on when the caller goes away: a key that the venue has issued must reach the
+        # store. An id that nobody else knows needs no word with other replicas.
+        whole = replace(command, request_id=command.request_id or str(uuid.uuid4()))
         key = await self._idempotency.once(
             f"create-key/{caller.name}",
             command.request_id,
             command.fingerprint,
-            lambda: self._create(command, venue, environment),
+            lambda: self._idempotency.to_the_end(lambda: self._create(whole, venue, environment)),
+            KeyCodec(),
         )
         entry.key_version = key.version
         return key

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from privyseald.audit.entry import Entry
 from privyseald.caller import Caller
 from privyseald.errors import KeyUnknown
-from privyseald.idempotency import Idempotency
+from privyseald.idempotency.idempotency import Idempotency
 from privyseald.key import Key, check_key_id, check_labels
 from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy
@@ -15,6 +15,7 @@ from privyseald.secretstore.cache import KeyCache
 from privyseald.secretstore.document import KeyDocument
 from privyseald.secretstore.refusals import key_exists
 from privyseald.secretstore.store import SecretStore
+from privyseald.usecases.answer_codec import KeyCodec
 from privyseald.usecases.delivery import Delivery, Receive, WrappingToken
 from privyseald.usecases.open_key import OpenedKey
 from privyseald.venues.kinds import algorithm_of, check_fields, key_kind
@@ -71,6 +72,7 @@ class ImportKey:
             command.request_id,
             command.fingerprint,
             lambda: self._create(command, venue, environment, kind),
+            KeyCodec(),
         )
         entry.key_version = key.version
         return key

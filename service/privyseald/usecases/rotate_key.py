@@ -8,7 +8,7 @@ from privyseald.audit.entry import Entry
 from privyseald.caller import Caller
 from privyseald.clock import Clock
 from privyseald.errors import FieldInvalid
-from privyseald.idempotency import Idempotency
+from privyseald.idempotency.idempotency import Idempotency
 from privyseald.key import Algorithm, Key
 from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy
@@ -20,6 +20,7 @@ from privyseald.secretstore.store import SecretStore
 from privyseald.sessions import Sessions
 from privyseald.signing.generate import generate
 from privyseald.signing.schemes import make_signer
+from privyseald.usecases.answer_codec import KeyCodec
 from privyseald.usecases.delivery import Delivery, Receive, Received
 from privyseald.usecases.open_key import OpenedKey, match_venue
 from privyseald.usecases.retirement import Retirement
@@ -77,6 +78,7 @@ class RotateKey:
             command.request_id,
             command.fingerprint,
             lambda: self._rotate(command),
+            KeyCodec(),
         )
         entry.venue, entry.key_version = key.venue, key.version
         return key

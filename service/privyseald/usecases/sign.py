@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from privyseald.audit.entry import Entry
 from privyseald.caller import Caller
 from privyseald.errors import BodyInvalid, FieldInvalid, IntentUnsupported
-from privyseald.idempotency import Idempotency
-from privyseald.key import Key
+from privyseald.idempotency.idempotency import Idempotency
 from privyseald.nonces import NonceSource
 from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy
@@ -14,11 +13,13 @@ from privyseald.sessions import Sessions
 from privyseald.signing import eip191
 from privyseald.signing.document_digest import DocumentDigest
 from privyseald.strict_json import parse_object
+from privyseald.usecases.answer_codec import SignedCodec
 from privyseald.usecases.open_key import OpenedKey, OpenKey
+from privyseald.usecases.signed import Signed, StructuredSignature
 from privyseald.venues.http_request import MAX_BODY, HttpRequest
 from privyseald.venues.registry import opens_sessions
 from privyseald.venues.signed import check_served
-from privyseald.venues.venue import Session, SessionUse, SignedHttpRequest
+from privyseald.venues.venue import Session, SessionUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +55,6 @@ class SignCommand:
     fingerprint: bytes = b""
     validate_only: bool = False
     key_version: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class StructuredSignature:
-    """A signature over a personal message or typed data."""
-
-    value: bytes = field(repr=False)
-    digest: bytes
-    signer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """What came of a command; `result` is None where it was only validated."""
-
-    key: Key
-    result: SignedHttpRequest | StructuredSignature | None
-    sign_time_ms: int = 0
-    nonce: int | None = None
 
 
 class Sign:
@@ -117,7 +99,7 @@ class Sign:
             command.request_id,
             command.fingerprint,
             lambda: self._sign(command.intent, opened),
-            answer_bytes=_answer_bytes(command.intent),
+            SignedCodec(),
         )
         entry.nonce = "" if signed.nonce is None else str(signed.nonce)
         return signed
@@ -154,11 +136,6 @@ class Sign:
         if len(intent.json) > MAX_BODY:
             raise BodyInvalid("typed_data.json", f"is longer than {MAX_BODY} bytes")
         return await self._document_digest(parse_object(intent.json, "typed_data.json"))
-
-
-def _answer_bytes(intent: Intent) -> int:
-    """Return about how much memory a signed intent takes: a body may come back in a header too."""
-    return 3 * len(intent.body) + len(intent.query) if isinstance(intent, HttpRequest) else 0
 
 
 def _normalise(request: HttpRequest, opened: OpenedKey) -> HttpRequest:

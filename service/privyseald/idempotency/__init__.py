@@ -1,0 +1,1 @@
+from privyseald.idempotency.request_id import canonical_id as canonical_id
