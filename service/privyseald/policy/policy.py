@@ -8,6 +8,9 @@ from privyseald.caller import Caller
 from privyseald.errors import PolicyDenied
 from privyseald.policy.action import Action
 
+# No key has this id, so only rules for all keys (`*`) allow something on it.
+EVERY_KEY = "*"
+
 _CACHE = 50_000
 _UNDECIDED = ""  # no rule's name
 
@@ -50,6 +53,10 @@ class Policy:
     def allows(self, caller: Caller, action: Action, key_id: str) -> bool:
         """Whether a rule allows it."""
         return self._decide(caller.name, action, key_id) is not None
+
+    def allows_any(self, caller: Caller, action: Action) -> bool:
+        """Whether a rule allows it on some key."""
+        return bool(self._rules_of(caller.name, action))
 
     def _decide(self, caller: str, action: Action, key_id: str) -> str | None:
         for name, keys in self._rules_of(caller, action):
