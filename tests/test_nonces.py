@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import NOW_MS, FakeClock
-from privyseald.errors import NonceAhead
+from privyseald.errors import NonceAhead, StateUnavailable
 from privyseald.key import Key, KeyState
-from privyseald.nonces import NonceSource
+from privyseald.nonces import NonceSource, Numbers
 from privyseald.state.embedded import EmbeddedState
+from privyseald.state.state import LONGEST_LEAD_MS
 from privyseald.venues.venue import Moment, NonceOrder, NoncePolicy, NonceUnit
 from state_home import EmbeddedStateHome
 
@@ -172,6 +173,136 @@ async def test_a_counter_far_ahead_is_refused_with_the_wait_that_helps(
 
     clock.advance(wait_ms)
     assert last + 2 == await nonce_of(nonces, policy)
+    await state.close()
+
+
+async def test_no_window_is_wide_enough_to_run_far_ahead(tmp_path: Path) -> None:
+    """Nonces stay within the lead that a state without memory waits out, however wide the
+    venue's window is.
+    """
+    state = EmbeddedState.open_path(tmp_path / "marks")
+    clock = FakeClock()
+    nonces = NonceSource(state, clock)
+    wide = NoncePolicy(NonceUnit.MS, NonceOrder.UNIQUE, 60_000)
+    last = await nonce_of(nonces, wide)
+
+    clock.step(1 - LONGEST_LEAD_MS)
+    assert last + 1 == await nonce_of(nonces, wide)
+    clock.step(-2)
+    with pytest.raises(NonceAhead, match="privyseal keys resync-nonce desk-1") as caught:
+        await nonce_of(nonces, wide)
+
+    clock.advance(caught.value.retry_after_ms or 0)
+    assert last + 2 == await nonce_of(nonces, wide)
+    await state.close()
+
+
+@pytest.mark.parametrize("offset_ms", [-60_000, -3_000, 3_000, 60_000])
+@pytest.mark.parametrize(("policy", "units"), [(MS, 1), (US, 1_000)])
+async def test_nonces_follow_the_venues_clock(
+    tmp_path: Path, policy: NoncePolicy, units: int, offset_ms: int
+) -> None:
+    """The floor is the venue's time, and the bound ahead is counted from there."""
+    state = EmbeddedState.open_path(tmp_path / "marks")
+    clock = FakeClock()
+    nonces = NonceSource(state, clock, lambda key: offset_ms if key == KEY else 0)
+    at_venue_ms = NOW_MS + offset_ms
+
+    first = await nonces.reserve(KEY, policy)
+    clock.step(1 - WINDOW_MS // 2)
+    second = await nonces.reserve(KEY, policy)
+    clock.step(-1)
+    with pytest.raises(NonceAhead):
+        await nonces.reserve(KEY, policy)
+    timed = await nonces.reserve(KEY, None)
+
+    assert Moment(at_venue_ms, at_venue_ms * units, offset_ms) == first
+    assert NOW_MS == first.our_time_ms
+    assert at_venue_ms * units + 1 == second.nonce
+    assert Moment(clock.time_us() // 1_000 + offset_ms, None, offset_ms) == timed
+    await state.close()
+
+
+async def test_an_old_nonce_is_not_handed_out(tmp_path: Path) -> None:
+    """A process that stood still between nonce and answer takes the next nonce: what came of
+    the old one goes nowhere.
+    """
+    state = EmbeddedState.open_path(tmp_path / "marks")
+    clock = FakeClock()
+    nonces = NonceSource(state, clock, lambda _key: 7)
+    pauses_ms = [60_000, 1_001, 1_000]
+
+    async def sign(moment: Moment) -> str:
+        clock.advance(pauses_ms.pop(0))
+        return f"signed {moment.nonce}"
+
+    moment, signed = await nonces.spend(KEY, UNBOUNDED, sign)
+
+    assert not pauses_ms
+    assert NOW_MS + 61_001 + 7 == moment.nonce
+    assert f"signed {moment.nonce}" == signed
+    await state.close()
+
+
+async def test_three_old_nonces_are_enough(tmp_path: Path) -> None:
+    """Where everything is slow the caller hears so, with a time to try again, and gets nothing."""
+    state = EmbeddedState.open_path(tmp_path / "marks")
+    clock = FakeClock()
+    nonces = NonceSource(state, clock)
+    seen: list[int | None] = []
+
+    async def sign(moment: Moment) -> None:
+        seen.append(moment.nonce)
+        clock.advance(1_001)
+
+    with pytest.raises(StateUnavailable) as caught:
+        await nonces.spend(KEY, MS, sign)
+
+    assert 1_000 == caught.value.retry_after_ms
+    assert [NOW_MS, NOW_MS + 1_001, NOW_MS + 2_002] == seen
+    await state.close()
+
+
+async def test_what_has_no_nonce_may_be_slow(tmp_path: Path) -> None:
+    """Without a nonce there is nothing that could arrive out of turn."""
+    state = EmbeddedState.open_path(tmp_path / "marks")
+    clock = FakeClock()
+
+    async def sign(_moment: Moment) -> str:
+        clock.advance(60_000)
+        return "signed"
+
+    spent = await NonceSource(state, clock).spend(KEY, None, sign)
+
+    assert (Moment(NOW_MS), "signed") == spent
+    await state.close()
+
+
+async def test_the_last_nonce_can_be_looked_at(tmp_path: Path) -> None:
+    """Looking takes none."""
+    state = EmbeddedState.open_path(tmp_path / "marks")
+    nonces = NonceSource(state, FakeClock())
+    numbers = Numbers(KEY, MS)
+
+    assert 0 == await nonces.last(numbers)
+    given = await nonce_of(nonces)
+    assert [given, given] == [await nonces.last(numbers) for _ in range(2)]
+    assert given + 1 == await nonce_of(nonces)
+    await state.close()
+
+
+async def test_nonces_can_be_brought_above_another_systems(tmp_path: Path) -> None:
+    """The next nonce is above what the venue has seen elsewhere; nothing is ever lowered."""
+    state = EmbeddedState.open_path(tmp_path / "marks")
+    nonces = NonceSource(state, FakeClock())
+    numbers = Numbers(KEY, UNBOUNDED)
+    first = await nonce_of(nonces, UNBOUNDED)
+    elsewhere = NOW_MS * 1_000
+
+    assert (first, elsewhere) == await nonces.pass_over(numbers, elsewhere)
+    assert (elsewhere, elsewhere) == await nonces.pass_over(numbers, first)
+    assert (elsewhere, elsewhere) == await nonces.pass_over(numbers, elsewhere)
+    assert elsewhere + 1 == await nonce_of(nonces, UNBOUNDED)
     await state.close()
 
 

@@ -54,9 +54,10 @@ class Login:
 
         async def log_in() -> Session:
             moment = await self._nonces.reserve(key, nonce_policy)
-            return await venue.login(
+            session = await venue.login(
                 opened.credential, opened.environment, moment, options, self._outbound
             )
+            return session.shifted(-moment.offset_ms)
 
         return key, await self._sessions.login(key, log_in, force=force)
 

@@ -113,7 +113,7 @@ class Sign:
         return Signed(
             opened.credential.key,
             StructuredSignature(await signer.sign(digest), digest, signer.public_id),
-            moment.time_ms,
+            moment.our_time_ms,
         )
 
     async def _sign_request(self, request: HttpRequest, opened: OpenedKey) -> Signed:
@@ -122,9 +122,20 @@ class Sign:
         if opens_sessions(venue) and venue.session_use(credential) is not SessionUse.NEVER:
             session = self._sessions.current(credential.key)
         policy = venue.nonce_policy(credential, session)
-        moment = await self._nonces.reserve(credential.key, policy)
-        signed = await venue.sign(request, credential, opened.environment, moment, session)
-        return Signed(credential.key, signed, moment.time_ms, moment.nonce)
+        moment, signed = await self._nonces.spend(
+            credential.key,
+            policy,
+            lambda moment: venue.sign(
+                request,
+                credential,
+                opened.environment,
+                moment,
+                session and session.shifted(moment.offset_ms),
+            ),
+        )
+        return Signed(
+            credential.key, signed.shifted(-moment.offset_ms), moment.our_time_ms, moment.nonce
+        )
 
     async def _digest(self, intent: PersonalMessage | TypedData) -> bytes:
         if isinstance(intent, PersonalMessage):

@@ -6,7 +6,7 @@ file: see docs/adding-a-venue.md.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -26,6 +26,12 @@ class SignedHttpRequest:
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
     expire_time_ms: int | None = None
+
+    def shifted(self, offset_ms: int) -> "SignedHttpRequest":
+        """Return the same as a clock sees it that is so far ahead."""
+        if offset_ms == 0 or self.expire_time_ms is None:
+            return self
+        return replace(self, expire_time_ms=self.expire_time_ms + offset_ms)
 
 
 class NonceUnit(StrEnum):
@@ -118,13 +124,30 @@ class Session:
     create_time_ms: int
     expire_time_ms: int | None
 
+    def shifted(self, offset_ms: int) -> "Session":
+        """Return the same as a clock sees it that is so far ahead."""
+        if offset_ms == 0:
+            return self
+        end_ms = None if self.expire_time_ms is None else self.expire_time_ms + offset_ms
+        return replace(self, create_time_ms=self.create_time_ms + offset_ms, expire_time_ms=end_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The time and the nonce to sign with. Both are facts that the venue is handed."""
+    """The time and the nonce to sign with. Both are facts that the venue is handed.
+
+    They are of the venue's clock, which is `offset_ms` ahead of ours; so is the end of what is
+    signed by them.
+    """
 
     time_ms: int
     nonce: int | None = None
+    offset_ms: int = 0
+
+    @property
+    def our_time_ms(self) -> int:
+        """The same time on our clock."""
+        return self.time_ms - self.offset_ms
 
 
 @dataclass(frozen=True, slots=True)
