@@ -190,3 +190,64 @@ def test_a_configuration_does_not_change(tmp_path: Path) -> None:
     """Settings are read once."""
     with pytest.raises(ValueError, match="frozen"):
         load(tmp_path).server.listen = "0.0.0.0:1"
+
+
+_WORKERS = """\
+[server]
+allow_plaintext_on_loopback = true
+workers = 2
+
+[store]
+url = "vault://signer/keys"
+
+[vault]
+address = "https://vault.test:8200"
+auth = "approle"
+role_id_file = "role-id"
+secret_id_file = "secret-id"
+
+[state]
+url = "valkeys://valkey.test"
+path = "nonces.high-water"
+
+[policy]
+file = "policy.yaml"
+
+[audit]
+file = "audit.jsonl"
+"""
+
+
+def test_workers_need_what_they_share(tmp_path: Path) -> None:
+    """Several processes start where nothing of theirs is for one process alone."""
+    assert load(tmp_path, _WORKERS).server.workers == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('url = "valkeys://valkey.test"', "", "state that they share: set state.url = 'valkey://"),
+        (
+            '"vault://signer/keys"',
+            '"embedded:///store.db"\nkey_file = "store.key"',
+            "needs a store that they share: keep the keys in Vault (store.url = 'vault://",
+        ),
+        ('file = "audit.jsonl"', "", "needs audit.file: each worker writes one of its own"),
+        (
+            'auth = "approle"',
+            'auth = "approle"\nsecret_id_is_wrapped = true',
+            "needs a secret id that all can use: a wrapped one opens once",
+        ),
+        ("workers = 2", "workers = 0", "server.workers: Input should be greater"),
+        ("workers = 2", "workers = 65", "server.workers: Input should be less"),
+    ],
+)
+def test_workers_share_nothing_that_is_for_one(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    """What only one process may use is refused, with what to set instead."""
+    assert old in _WORKERS
+    said = mistake(tmp_path, _WORKERS.replace(old, new))
+    assert words in said
+    if "workers = 2" not in old:
+        assert "server.workers = 2 needs" in said

@@ -195,6 +195,17 @@ class Config(Section):
                 f"server.workers = {self.server.workers} needs a store that they share: keep the "
                 "keys in Vault (store.url = 'vault://mount/prefix'), or set server.workers = 1"
             )
+        if self.audit.file is None:
+            raise ValueError(
+                f"server.workers = {self.server.workers} needs audit.file: each worker writes one "
+                "of its own beside it, and on standard output their lines would run together"
+            )
+        if self.vault is not None and self.vault.secret_id_is_wrapped:
+            raise ValueError(
+                f"server.workers = {self.server.workers} needs a secret id that all can use: a "
+                "wrapped one opens once; set vault.secret_id_is_wrapped = false, use another "
+                "vault.auth, or set server.workers = 1"
+            )
         return self
 
     @property

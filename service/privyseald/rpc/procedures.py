@@ -29,6 +29,13 @@ LATER = frozenset(
 )
 
 
+def services() -> tuple[str, ...]:
+    """Return the full names of the contract's services."""
+    return tuple(
+        sorted(service.full_name for file in CONTRACT for service in file.services_by_name.values())
+    )
+
+
 def procedures(servicers: Mapping[str, object]) -> dict[str, Procedure]:
     """Return every RPC of the contract by its full name, such as `privyseal.v1.X/Y`.
 

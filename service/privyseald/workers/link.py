@@ -1,0 +1,70 @@
+"""A worker's end of the socket that joins it to its supervisor."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+from pydantic import ValidationError
+
+from privyseald.config import Config
+from privyseald.config_error import ConfigInvalid
+from privyseald.workers.report import Report
+
+_REPORT_PAUSE_S = 0.25
+
+
+class WorkerLink:
+    """Brings the configuration, takes reports, and ends when the supervisor does.
+
+    The socket is the worker's standard input, so that nobody else's file can be taken for it.
+    """
+
+    def __init__(self, link: socket.socket, config: Config) -> None:
+        self._socket = link
+        self.config = config
+
+    @classmethod
+    def take(cls) -> "WorkerLink":
+        """Take standard input and what the supervisor sent. Raises ConfigInvalid where somebody
+        else started this process.
+        """
+        try:
+            link = socket.socket(fileno=os.dup(sys.stdin.fileno()))
+        except OSError as error:
+            raise _started_by_hand() from error
+        try:
+            with link.makefile("rb") as lines:
+                return cls(link, Config.model_validate_json(lines.readline()))
+        except (OSError, ValidationError) as error:
+            link.close()
+            raise _started_by_hand() from error
+
+    def refuse(self, cause: str) -> None:
+        """Tell why the configuration can't be right, before the reports begin."""
+        with suppress(OSError):
+            self._socket.sendall(Report(invalid=cause).to_line())
+
+    async def report(self, is_ready: Callable[[], bool]) -> None:
+        """Tell again and again whether this worker is ready; return when nobody is told."""
+        reader, writer = await asyncio.open_unix_connection(sock=self._socket)
+        try:
+            while True:
+                writer.write(Report(is_ready=is_ready()).to_line())
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_REPORT_PAUSE_S):
+                        await reader.read(1)
+                        return
+        except ConnectionError:
+            return
+        finally:
+            writer.close()
+
+
+def _started_by_hand() -> ConfigInvalid:
+    return ConfigInvalid(
+        "--worker is for the workers that 'privyseal serve' starts itself; "
+        "to have several, set server.workers"
+    )

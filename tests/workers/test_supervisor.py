@@ -1,0 +1,186 @@
+import json
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from fakes import FakeClock
+from privyseald.config_error import ConfigInvalid
+from privyseald.workers.supervisor import WorkerTimes
+from workers.crew import Crew, running
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process is there, ended or not."""
+    return Path(f"/proc/{pid}").exists()
+
+
+async def test_ready_when_all_workers_are(tmp_path: Path) -> None:
+    """One that is not ready takes its share of connections too, so one is enough to say no."""
+    crew = Crew(tmp_path)
+    crew.set_mood(2, "not ready")
+    async with running(crew):
+        assert await crew.health("liveness")
+        await crew.until(lambda: bool(crew.supervisor._ready))
+        assert not await crew.health()
+        crew.set_mood(2, "ready")
+        await crew.until_health(ready=True)
+        assert await crew.health("") == await crew.health("privyseal.v1.SigningService") is True
+        crew.set_mood(1, "not ready")
+        await crew.until_health(ready=False)
+        assert await crew.health("liveness")
+        pids = [*crew.pids(1), *crew.pids(2)]
+    assert [] == [pid for pid in pids if is_there(pid)]
+    assert [] == crew.told("worker died")
+
+
+async def test_each_worker_has_files_of_its_own(tmp_path: Path) -> None:
+    """All have one port and one configuration, but no file that only one process may write."""
+    crew = Crew(tmp_path)
+    async with running(crew):
+        await crew.until_health(ready=True)
+        port = crew.supervisor.port
+    seen = [json.loads((tmp_path / f"mood-{number}.config").read_text()) for number in (1, 2)]
+    assert [f"127.0.0.1:{port}"] * 2 == [each["server"]["listen"] for each in seen]
+    assert [str(tmp_path / "log" / f"audit.worker-{number}.jsonl") for number in (1, 2)] == [
+        each["audit"]["file"] for each in seen
+    ]
+    expected = crew.config.model_dump(mode="json")
+    for each in seen:
+        each["server"]["listen"] = expected["server"]["listen"]
+        each["audit"] = expected["audit"]
+    assert [expected] * 2 == seen
+
+
+async def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
+    """The other goes on; the service is ready again when the new one is."""
+    crew = Crew(tmp_path)
+    async with running(crew):
+        await crew.until_health(ready=True)
+        os.kill(crew.pids(1)[0], signal.SIGKILL)
+        await crew.until(lambda: len(crew.pids(1)) == 2)
+        await crew.until_health(ready=True)
+        assert 1 == len(crew.pids(2))
+    [death] = crew.told("worker died")
+    assert {"worker": 1, "cause": "SIGKILL", "again_in_ms": 10} == {
+        name: death[name] for name in ("worker", "cause", "again_in_ms")
+    }
+    assert "error" == death["log_level"]
+
+
+async def test_the_pause_grows_and_a_good_life_ends_that(tmp_path: Path) -> None:
+    """Who dies at once is left alone longer and longer, up to a bound; then it begins anew."""
+    clock = FakeClock()
+    crew = Crew(tmp_path, clock=clock)
+    crew.set_mood(1, "crash")
+    async with running(crew):
+        await crew.until(lambda: len(crew.told("worker died")) == 4)
+        crew.set_mood(1, "ready")
+        await crew.until_health(ready=True)
+        clock.advance(60_000)
+        os.kill(crew.pids(1)[-1], signal.SIGKILL)
+        await crew.until(lambda: crew.told("worker died")[-1]["cause"] == "SIGKILL")
+    pauses = [each["again_in_ms"] for each in crew.told("worker died")]
+    assert ([10, 20, 40, 40], 10) == (pauses[:4], pauses[-1])
+    assert "exit code 7" == crew.told("worker died")[0]["cause"]
+
+
+async def test_a_wrong_configuration_ends_all(tmp_path: Path) -> None:
+    """What a worker says against it at its first start is said by the whole, once."""
+    crew = Crew(tmp_path)
+    crew.set_mood(2, "invalid")
+    with pytest.raises(ConfigInvalid, match=r"^store\.key_file: can't read it\nat all$"):
+        async with running(crew):
+            await crew.until(crew.supervisor._ending.is_set)
+    assert 2 == len(crew.told("worker started"))
+    assert [] == [each for each in (*crew.pids(1), *crew.pids(2)) if is_there(each)]
+
+
+async def test_what_worked_once_is_tried_again(tmp_path: Path) -> None:
+    """A file that went bad since does not end the workers that have read it."""
+    crew = Crew(tmp_path)
+    async with running(crew):
+        await crew.until_health(ready=True)
+        crew.set_mood(1, "invalid")
+        os.kill(crew.pids(1)[0], signal.SIGKILL)
+        await crew.until(lambda: len(crew.told("worker died")) > 2)
+        assert "can't read it" in crew.told("worker died")[-1]["cause"]
+        assert 1 == len(crew.pids(2))
+        crew.set_mood(1, "ready")
+        await crew.until_health(ready=True)
+
+
+@pytest.mark.parametrize("mood", ["mute", "babble"])
+async def test_a_worker_that_does_not_get_going_is_replaced(tmp_path: Path, mood: str) -> None:
+    """Who says nothing in time, or nonsense, is killed."""
+    crew = Crew(tmp_path, WorkerTimes(first_pause_ms=10, start_ms=3_000))
+    crew.set_mood(1, mood)
+    async with running(crew):
+        await crew.until(lambda: bool(crew.pids(1)))
+        await crew.until((tmp_path / "mood-1.config").exists)
+        crew.set_mood(1, "ready")
+        await crew.until_health(ready=True)
+    assert "SIGKILL" == crew.told("worker died")[0]["cause"]
+
+
+async def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
+    """A stopped process takes connections and never answers: it is killed when it is silent."""
+    crew = Crew(tmp_path, WorkerTimes(first_pause_ms=10, silence_ms=1_500))
+    async with running(crew):
+        await crew.until_health(ready=True)
+        os.kill(crew.pids(2)[0], signal.SIGSTOP)
+        await crew.until(lambda: len(crew.pids(2)) == 2)
+        await crew.until_health(ready=True)
+        assert 1 == len(crew.pids(1))
+    assert [("error", crew.pids(2)[0])] == [
+        (each["log_level"], each["pid"]) for each in crew.told("worker hangs")
+    ]
+
+
+async def test_a_worker_that_does_not_end_is_killed(tmp_path: Path) -> None:
+    """The end takes a bounded time: drain delay, grace, and what was granted beyond."""
+    crew = Crew(tmp_path)
+    crew.set_mood(1, "deaf")
+    async with running(crew):
+        await crew.until_health(ready=True)
+        begun_s = time.monotonic()
+    assert 0.4 <= time.monotonic() - begun_s < 5
+    assert [[1]] == [each["workers"] for each in crew.told("workers killed")]
+    assert not is_there(crew.pids(1)[0])
+
+
+async def test_workers_end_when_the_end_comes_early(tmp_path: Path) -> None:
+    """A stop before the first report, or in a pause, is a stop."""
+    crew = Crew(tmp_path, WorkerTimes(first_pause_ms=60_000))
+    crew.set_mood(1, "crash")
+    async with running(crew):
+        await crew.until(lambda: bool(crew.told("worker died")))
+    assert [] == [each for each in (*crew.pids(1), *crew.pids(2)) if is_there(each)]
+    crew = Crew(tmp_path)
+    async with running(crew):
+        pass
+    assert [] == [each for each in (*crew.pids(1), *crew.pids(2)) if is_there(each)]
+
+
+async def test_a_program_that_can_not_be_started_is_told(tmp_path: Path) -> None:
+    """A machine without room for another process is no reason to end those that run."""
+    crew = Crew(tmp_path)
+    crew.program = (str(tmp_path / "nothing"),)
+    async with running(crew):
+        await crew.until(lambda: len(crew.told("worker died")) > 3)
+    assert "not started: No such file or directory" == crew.told("worker died")[0]["cause"]
+
+
+async def test_both_ports_are_taken_or_none(tmp_path: Path) -> None:
+    """An operations port in use ends the start, and gives the other port back."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        crew = Crew(tmp_path, ops_listen=f"127.0.0.1:{other.getsockname()[1]}")
+        with pytest.raises(ConfigInvalid, match=r"^server\.ops_listen: "):
+            await crew.supervisor.__aenter__()
+    with socket.socket() as again:
+        again.bind(("127.0.0.1", crew.supervisor.port))
