@@ -1,7 +1,7 @@
 """Nonces: strictly increasing for each API key, whatever the clocks and replicas do."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from privyseald.clock import Clock
@@ -106,7 +106,7 @@ class NonceSource:
         """Return the highest nonce that can't come any more, 0 where there was none."""
         step = self._step(numbers)
         # No step is taken where the ceiling is too low; it only tells what would come.
-        looked = Step(0, 0, step.slack, step.gap, step.time_ms)
+        looked = replace(step, floor=0, ceiling=0)
         return await self._state.advance(numbers.counter, looked) - 1
 
     async def pass_over(self, numbers: Numbers, nonce: int) -> tuple[int, int]:
@@ -119,7 +119,7 @@ class NonceSource:
             return before, before
         step = self._step(numbers)
         burnt = await self._state.advance(
-            numbers.counter, Step(nonce, HIGHEST, step.slack, step.gap, step.time_ms)
+            numbers.counter, replace(step, floor=nonce, ceiling=HIGHEST)
         )
         return before, burnt
 
@@ -141,7 +141,7 @@ class NonceSource:
         floor = (now_us + offset_ms * 1_000) * units // 1_000
         lead_ms = numbers.lead_ms
         ceiling = HIGHEST if lead_ms is None else min(floor + lead_ms * units, HIGHEST)
-        return Step(floor, ceiling, _SLACK_MS * units, _GAP_MS * units, now_us // 1_000)
+        return Step(floor, ceiling, _SLACK_MS * units, _GAP_MS * units, now_us // 1_000, units)
 
 
 def _ahead(numbers: Numbers, nonce: int, step: Step) -> NonceAhead:

@@ -18,7 +18,8 @@ class Step:
 
     `floor` is where the clock stands and `ceiling` what may not be passed. After a crash the
     next value may be up to `slack` too high. A step longer than `gap` begins a new run, which
-    is what a resync can undo. `time_ms` is the wall clock of the process that asks.
+    is what a resync can undo. `time_ms` is the wall clock of the process that asks, and
+    `per_ms` how many units make a millisecond of it; 0 where `floor` follows no clock.
     """
 
     floor: int
@@ -26,6 +27,7 @@ class Step:
     slack: int
     gap: int
     time_ms: int
+    per_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
