@@ -67,12 +67,17 @@ class Coverage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A named request of the venue's API. In `path`, `{name}` stands for one segment."""
+    """A named request of the venue's API. In `path`, `{name}` stands for one segment.
+
+    `required` are parameters without which the venue refuses it. They are told for what must
+    not be reached by a signature meant for something else.
+    """
 
     name: str
     method: str
     path: str
     tags: tuple[str, ...]
+    required: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
