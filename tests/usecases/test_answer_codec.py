@@ -127,7 +127,7 @@ def test_what_another_release_wrote_is_refused(before: bytes, after: bytes) -> N
 def test_bytes_that_are_no_answer_are_refused(data: bytes) -> None:
     """By both."""
     for codec in (SignedCodec(), KeyCodec()):
-        with pytest.raises(ValueError, match="validation error|no line"):
+        with pytest.raises(ValueError, match=r"validation error|no line"):
             codec.load(data)
 
 

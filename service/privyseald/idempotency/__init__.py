@@ -1,1 +1,0 @@
-from privyseald.idempotency.request_id import canonical_id as canonical_id

@@ -9,7 +9,7 @@ from privyseald.caller import Caller
 from privyseald.clock import Clock
 from privyseald.holds.hold import Hold, Scope, ScopeKind, clean_cause
 from privyseald.holds.shared_holds import SharedHolds
-from privyseald.idempotency import canonical_id
+from privyseald.idempotency.request_id import canonical_id
 from privyseald.policy.action import Action
 from privyseald.policy.policy import EVERY_KEY, Policy
 from privyseald.venues.registry import Venues
