@@ -29,7 +29,7 @@ def test_readings_at_other_fractions_of_the_second_narrow_it() -> None:
         ours_us += S
         ours_us += -(ours_us + bounds.middle_us) % S
 
-    assert [500, 250, 125, 63, 31, 16] == errors_ms
+    assert [500, 250, 125, 62, 31, 15] == errors_ms
     assert 6 == estimate.count
 
 

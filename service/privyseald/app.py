@@ -9,6 +9,7 @@ import structlog
 
 from privyseald.audit.log import AuditLog
 from privyseald.clock import Clock, SystemClock
+from privyseald.clock_offsets import ClockOffsets, OffsetRule
 from privyseald.config import Config
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import PrivysealError, Unavailable
@@ -112,6 +113,7 @@ class App:
         outbound = HttpOutbound(
             timeout_ms=config.outbound.timeout_ms,
             connect_timeout_ms=config.outbound.connect_timeout_ms,
+            clock=clock,
         )
         self._open.push_async_callback(outbound.close)
         retirement = Retirement(self._store, clock)
@@ -121,7 +123,9 @@ class App:
             clock,
             CachePolicy(config.store.soft_ttl_ms, config.store.hard_ttl_ms),
         )
-        open_key, nonces = OpenKey(cache, clock), NonceSource(state, clock)
+        offsets = ClockOffsets(clock, venues, outbound, _offset_rules(config))
+        self._open.push_async_callback(offsets.close)
+        open_key, nonces = OpenKey(cache, clock), NonceSource(state, clock, offsets.of)
         sessions, idempotency = Sessions(clock), Idempotency(sealed, clock)
         receive = Receive(self._store)
         # A key that a venue has issued must reach the store before that is closed.
@@ -137,7 +141,7 @@ class App:
         servicers = {
             "privyseal.v1.SigningService": SigningServicer(
                 Sign(policy, open_key, nonces, sessions, idempotency),
-                Login(policy, open_key, nonces, sessions, outbound),
+                Login(policy, open_key, nonces, sessions, offsets),
                 Logout(policy, open_key, sessions, outbound),
                 CreateKey(policy, venues, self._store, cache, open_key, idempotency, issue_key),
             ),
@@ -157,7 +161,7 @@ class App:
                 ),
                 receive,
             ),
-            "privyseal.v1.VenueService": VenueServicer(venues),
+            "privyseal.v1.VenueService": VenueServicer(venues, offsets),
         }
         limits = Limits(config.server.max_concurrent_rpcs, config.server.max_message_bytes)
         self.server = GrpcServer(
@@ -249,3 +253,14 @@ def make_venues(config: Config) -> Venues:
         return Venues({name: venue.base_urls for name, venue in config.venues.items()})
     except PrivysealError as error:
         raise ConfigInvalid(f"venues: {error.message}") from error
+
+
+def _offset_rules(config: Config) -> dict[str, OffsetRule]:
+    """Return what is known of the venues' clocks."""
+    return {
+        name: OffsetRule(
+            None if venue.clock_offset_ms == "estimate" else venue.clock_offset_ms,
+            venue.max_clock_offset_ms,
+        )
+        for name, venue in config.venues.items()
+    }

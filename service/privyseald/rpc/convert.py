@@ -6,6 +6,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from privyseal.v1 import key_pb2, signing_service_pb2, venue_service_pb2
+from privyseald.clock_offsets import ClockOffsets
 from privyseald.errors import FieldInvalid
 from privyseald.key import Key, KeyState, key_id_of
 from privyseald.usecases.sign import (
@@ -147,7 +148,7 @@ def key_message(key: Key) -> key_pb2.Key:
     )
 
 
-def venue_message(venue: Venue, venues: Venues) -> venue_service_pb2.Venue:
+def venue_message(venue: Venue, venues: Venues, offsets: ClockOffsets) -> venue_service_pb2.Venue:
     """Return all that is known of a venue."""
     return venue_service_pb2.Venue(
         name=venue.name,
@@ -158,6 +159,7 @@ def venue_message(venue: Venue, venues: Venues) -> venue_service_pb2.Venue:
                 base_urls=dict.fromkeys(
                     base for _, base in venues.environment(venue, each.name).hosts
                 ),
+                clock_offset_ms=offsets.offset_ms(venue.name, each.name),
             )
             for each in venue.environments
         ],
