@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import fcntl
 import json
 import os
 import stat
@@ -370,6 +371,80 @@ async def test_two_processes_share_a_directory(folder: Path, store: FakeStore) -
 
     path, _ = await escrow.seal(place, hmac_document(request_id=ID), 1)
     assert path.exists()
+
+
+async def test_what_another_process_does_is_heard_at_once(folder: Path, store: FakeStore) -> None:
+    """A retry may come to any process: each knows the records and the ends of the others."""
+    first, second = opened(folder), opened(folder)
+    path = await sealed(first, store)
+    assert (path, None) == (*second.paths_of("key-1"), second.find("key-2"))
+    assert "key-1" == second.records()[0][1].key_id
+    found = second.find_request("key-1", ID)
+    assert found is not None
+    await first.abandon(await first.take_place(store, "key-2", ID, "attempt"))
+    assert second.is_abandoned("key-2", ID)
+
+    await second.remove(path)
+    await second.forget_abandoned("key-2", ID)
+    assert (None, ()) == (first.find("key-1"), first.records())
+    assert not first.is_abandoned("key-2", ID)
+    await first.forget_abandoned("key-2", ID)
+
+
+async def test_a_sweep_leaves_a_file_alone_that_got_another_name(
+    folder: Path, store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that starts, sees a place and waits long for its turn at it empties no record."""
+    escrow = opened(folder)
+    place = await escrow.take_place(store, "key-1", ID, "attempt")
+    document = hmac_document(request_id=ID)
+    record = seal_document(place.sealing_key, "key-1", document, version=1, time_ms=NOW_MS)
+    flock = fcntl.flock
+
+    def slowly(file: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        escrow._directory.fill(place.place, record)
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", slowly)
+    again = opened(folder)
+
+    assert (1, ()) == (len(again.records()), again.abandoned())
+    assert record.to_bytes() == again.records()[0][0].read_bytes()
+
+
+async def test_a_place_that_a_sweep_took_for_dead_is_refused(
+    folder: Path, store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a new file and its lock another process may start: then no venue is asked."""
+    escrow = opened(folder)
+    flock = fcntl.flock
+
+    def late(file: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        opened(folder).close()
+        flock(file, operation)
+
+    await escrow.opening_key(store)
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(EscrowUnavailable, match="No such file"):
+        await escrow.take_place(store, "key-1", ID, "attempt")
+
+    assert ({"lock"}, ()) == (set(contents(folder)), opened(folder).abandoned())
+    await escrow.leave(await escrow.take_place(store, "key-1", ID, "attempt"))
+
+
+async def test_a_new_file_without_an_owner_is_swept(folder: Path) -> None:
+    """A process killed before its place had a name leaves nothing behind for good."""
+    escrow = opened(folder)
+    left = folder / f"key-1.{ID}.attempt.new"
+    left.write_bytes(bytes(100))
+    held = folder / f"key-2.{ID}.attempt.new"
+    with held.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert () == opened(folder).abandoned()
+    assert (False, True) == (left.exists(), held.exists())
+    escrow.close()
 
 
 async def test_the_lock_is_waited_for(folder: Path) -> None:

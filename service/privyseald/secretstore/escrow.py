@@ -6,7 +6,7 @@ is asked of the store each time and not kept here: who could swap it could read 
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,7 @@ class Escrow:
     def __init__(self, directory: EscrowDirectory, clock: Clock) -> None:
         self._directory = directory
         self._clock = clock
+        self._names: frozenset[str] = frozenset()
         self._records: dict[Path, EscrowRecord] = {}
         self._unread: tuple[str, ...] = ()
         self._blocked: dict[Path, str] = {}
@@ -63,16 +64,29 @@ class Escrow:
 
     def refresh(self) -> None:
         """Look at the directory anew: another process may have moved records."""
+        self._names = self._directory.names()
         found = self._directory.records()
         self._records = {path: record for path, record in found.items() if record is not None}
         self._unread = tuple(path.name for path, record in found.items() if record is None)
         self._blocked = {path: why for path, why in self._blocked.items() if path in found}
+        # What the disk did not take is known here alone; the rest is what the disk says.
+        self._abandoned = {
+            told: path for told, path in self._abandoned.items() if path.suffix == ".place"
+        }
         for name, path in self._directory.abandoned().items():
             key_id, request_id, _ = name.rsplit(".", 2)
             self._abandoned[key_id, request_id] = path
 
+    def _look(self) -> None:
+        """Hear of what other processes did in the directory."""
+        # A disk that is gone is told by whoever writes to it.
+        with suppress(OSError):
+            if self._directory.names() != self._names:
+                self.refresh()
+
     def records(self) -> tuple[tuple[Path, EscrowRecord], ...]:
         """Return all records with their files."""
+        self._look()
         return tuple(self._records.items())
 
     def unread(self) -> tuple[str, ...]:
@@ -87,6 +101,7 @@ class Escrow:
 
     def paths_of(self, key_id: str) -> tuple[Path, ...]:
         """Return the files of the records that stand for a key."""
+        self._look()
         return tuple(
             path
             for path, record in self._records.items()
@@ -95,6 +110,7 @@ class Escrow:
 
     def find_request(self, key_id: str, request_id: str) -> tuple[EscrowRecord, str] | None:
         """Return the record of a request, and what blocks it for good, empty if nothing does."""
+        self._look()
         for path, record in self._records.items():
             if (record.key_id, record.request_id) == (key_id, request_id) and path.exists():
                 return record, self._blocked.get(path, "")
@@ -106,6 +122,7 @@ class Escrow:
 
     def is_abandoned(self, key_id: str, request_id: str) -> bool:
         """Whether a request ended without an answer: nobody works on it any more."""
+        self._look()
         return (key_id, request_id) in self._abandoned
 
     async def take_place(
@@ -140,6 +157,7 @@ class Escrow:
         )
         path = await asyncio.to_thread(self._directory.fill, place.place, record)
         self._records[path] = record
+        self._names |= {path.name}
         return path, record
 
     async def leave(self, place: EscrowPlace) -> None:
@@ -161,7 +179,9 @@ class Escrow:
 
     async def forget_abandoned(self, key_id: str, request_id: str) -> None:
         """Forget it: a custodian has settled what became of it."""
-        path = self._abandoned.pop((key_id, request_id))
+        path = self._abandoned.pop((key_id, request_id), None)
+        if path is None:
+            return
         with self._untidy(path):
             await asyncio.to_thread(self._directory.remove, path)
 

@@ -3,13 +3,16 @@
 A place is a file with room for a record, synced and locked before a venue is asked, so that
 neither a full disk nor a missing right can stand in the way of what the venue issues. A record
 is written into its place, synced, and renamed, so that what bears a record's name is whole.
+Several processes may share the directory: who has a file's lock owns it, if it still has its
+name by then.
 """
 
 import errno
 import fcntl
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from privyseald.config_error import ConfigInvalid
 from privyseald.secretstore.escrow_record import EscrowRecord, RecordBroken, read_escrow_record
 
 _RECORD, _PLACE, _ABANDONED, _LOCK = ".record", ".place", ".abandoned", "lock"
+_NEW = ".new"
 _ROOM_BYTES = 16 * 1_024
 _MAX_BYTES = 256 * 1_024
 
@@ -65,15 +69,20 @@ class EscrowDirectory:
 
     def take_place(self, name: str) -> Place:
         """Make room for a record, and prove that it can be written."""
-        path = self._path / (name + _PLACE)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        new, path = self._path / (name + _NEW), self._path / (name + _PLACE)
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
+            # A place has its lock from the beginning, so that no sweep takes it for a dead one.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _write_whole(file, bytes(_ROOM_BYTES))
             os.fsync(file)
+            new.rename(path)
             self._sync()
         except OSError:
-            path.unlink()
+            for left in (new, path):
+                left.unlink(missing_ok=True)
             os.close(file)
             raise
         return Place(path, file)
@@ -112,6 +121,13 @@ class EscrowDirectory:
         found = {path: _read(path) for path in sorted(self._path.glob("*" + _RECORD))}
         return {path: record for path, record in found.items() if path.exists()}
 
+    def names(self) -> frozenset[str]:
+        """Return the names of records and of what was abandoned."""
+        with os.scandir(self._path) as found:
+            return frozenset(
+                each.name for each in found if each.name.endswith((_RECORD, _ABANDONED))
+            )
+
     def remove(self, path: Path) -> None:
         """Erase a file."""
         path.unlink(missing_ok=True)
@@ -122,17 +138,15 @@ class EscrowDirectory:
         died without one.
         """
         for path in sorted(self._path.glob("*" + _PLACE)):
-            with suppress(BlockingIOError, FileNotFoundError):
-                file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    if _read(path) is None:
-                        _empty(path, file)
-                    else:
-                        os.fsync(file)
-                        path.rename(path.with_suffix(_RECORD))
-                finally:
-                    os.close(file)
+            with suppress(BlockingIOError, FileNotFoundError), _owned(path) as file:
+                if _read(path) is None:
+                    _empty(path, file)
+                else:
+                    os.fsync(file)
+                    path.rename(path.with_suffix(_RECORD))
+        for path in sorted(self._path.glob("*" + _NEW)):
+            with suppress(BlockingIOError, FileNotFoundError), _owned(path):
+                path.unlink()
         self._sync()
 
     def try_lock(self) -> bool:
@@ -157,6 +171,21 @@ class EscrowDirectory:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+@contextmanager
+def _owned(path: Path) -> Iterator[int]:
+    """Hold the lock of a file, open, that nobody else holds. Raises BlockingIOError, and
+    FileNotFoundError where its owner renamed or removed it meanwhile.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(file), path.stat()):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        yield file
+    finally:
+        os.close(file)
 
 
 def _read(path: Path) -> EscrowRecord | None:
