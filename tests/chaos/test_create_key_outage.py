@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import grpc
 import pytest
 
 from bao import MOUNT, BaoServer
@@ -41,6 +42,7 @@ class Desk:
             folder,
             store={"url": f"vault://{MOUNT}/{prefix}", "key_file": None},
             vault={"address": bao.url, "token_file": folder / "token", "timeout_ms": 500},
+            escrow={"path": folder / "escrow"},
         )
         self.service.on_step = self._on_step
         self.stubs: Stubs
@@ -155,3 +157,29 @@ async def test_a_server_that_starts_without_vault_knows_what_waits(desk: Desk) -
     await asyncio.to_thread(desk.bao.start)
     await eventually(lambda: is_whole(desk))
     assert 1 == orders(desk.service)
+
+
+async def test_servers_that_share_the_escrow_tell_the_same_and_move_it_once(desk: Desk) -> None:
+    """Two workers of a host: a key that one of them escrowed is escrowed at the other too, also
+    for a retry, and once Vault is back they move it in together.
+    """
+    other = await (await desk.service.replica()).as_caller(OPERATOR)
+    desk.strike = desk.bao.stop
+    order = issued(request_id=_ID)
+    key = (await desk.stubs.signing.CreateKey(order)).key
+    got = (await other.keys.GetKey(key_service_pb2.GetKeyRequest(name="keys/new"))).key
+    again = (await other.signing.CreateKey(order)).key
+    assert (key_pb2.KEY_STATE_ESCROWED, key, key) == (key.state, got, again)
+
+    await asyncio.to_thread(desk.bao.start)
+    for stubs in (desk.stubs, other):
+
+        async def signs(stubs: Stubs = stubs) -> bool:
+            signing = stubs.signing.Sign(sign_request("new", "POST", "/fapi/v1/order", _FORM))
+            return not isinstance(
+                (await asyncio.gather(signing, return_exceptions=True))[0], grpc.RpcError
+            )
+
+        await eventually(signs)
+    escrow = desk.service.directory / "escrow"
+    assert (1, {"lock"}) == (orders(desk.service), {file.name for file in escrow.iterdir()})
