@@ -275,9 +275,10 @@ class Service:
         return Stubs(channel)
 
     def audit_lines(self) -> list[dict[str, Any]]:
-        """Return what the audit log holds."""
+        """Return the audit log's lines about RPCs."""
         path = self.directory / "audit.jsonl"
-        return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+        lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+        return [line for line in lines if "rpc" in line]
 
 
 async def eventually(is_so: Callable[[], Awaitable[bool]]) -> None:

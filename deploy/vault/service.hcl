@@ -17,3 +17,7 @@ path "signer/data/keys/_privyseal-*" {
 path "signer/data/keys/_privyseal-state" {
   capabilities = ["create", "read"]
 }
+# The same for what signs the audit log.
+path "signer/data/keys/_privyseal-audit" {
+  capabilities = ["create", "read"]
+}

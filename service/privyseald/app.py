@@ -7,6 +7,7 @@ from typing import Self
 
 import structlog
 
+from privyseald.audit.checkpoint_key import generate_checkpoint_key
 from privyseald.audit.log import AuditLog
 from privyseald.clock import Clock, SystemClock
 from privyseald.clock_offsets import ClockOffsets, OffsetRule
@@ -77,6 +78,7 @@ class App:
         self._is_hurried = False
         self._open = AsyncExitStack()
         self._store: SecretStore
+        self._audit: AuditLog
         self.server: GrpcServer
 
     async def __aenter__(self) -> Self:
@@ -108,8 +110,14 @@ class App:
         sealed = SealedValues(state, lambda: own_sealing_key(self._store, "state"))
         opening = asyncio.create_task(_open_early(sealed))
         self._open.callback(opening.cancel)
-        audit = AuditLog.open_path(config.audit.file, clock, worker=self._worker)
-        self._open.callback(audit.close)
+        self._audit = AuditLog.open(
+            config.audit,
+            clock,
+            worker=self._worker,
+            get_key=lambda: self._store.own_key("audit", generate_checkpoint_key),
+        )
+        self._open.push_async_callback(self._audit.close)
+        await self._audit.start()
         outbound = HttpOutbound(
             timeout_ms=config.outbound.timeout_ms,
             connect_timeout_ms=config.outbound.connect_timeout_ms,
@@ -166,7 +174,7 @@ class App:
         limits = Limits(config.server.max_concurrent_rpcs, config.server.max_message_bytes)
         self.server = GrpcServer(
             procedures(servicers),
-            Pipeline(audit, clock, limits),
+            Pipeline(self._audit, clock, limits),
             listen=config.server.listen,
             tls=read_tls(config.server.tls),
             ops_listen=None if self._worker else config.server.ops_listen,
@@ -193,7 +201,8 @@ class App:
 
     async def _watch_readiness(self, cache: KeyCache[OpenedKey]) -> None:
         """Ready from the first time that the store answers, until it refuses this service, or
-        has been away for so long that no cached key may be used any more.
+        has been away for so long that no cached key may be used any more; and not while the
+        audit log can't be written.
         """
         ready = False
         last_ok_ms: int | None = None
@@ -207,8 +216,10 @@ class App:
                     _log.warning("secret store away", reason=error.reason, advice=error.message)
                 if not isinstance(error, Unavailable):
                     last_ok_ms = None
-            is_ready = last_ok_ms is not None and now_ms - last_ok_ms <= max(
-                self._config.store.hard_ttl_ms, 1
+            is_ready = (
+                last_ok_ms is not None
+                and now_ms - last_ok_ms <= max(self._config.store.hard_ttl_ms, 1)
+                and self._audit.is_writable
             )
             if is_ready != ready:
                 ready = is_ready

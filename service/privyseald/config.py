@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 
+from privyseald.audit_config import AuditConfig
 from privyseald.config_error import ConfigInvalid
 from privyseald.config_section import Address, Milliseconds, Section, TimeOut, Url, VaultPath
 from privyseald.state_config import StateConfig
@@ -122,12 +123,6 @@ class PolicyConfig(Section):
     """The file that says who may do what."""
 
     file: Path
-
-
-class AuditConfig(Section):
-    """The audit log; standard output where no file is named."""
-
-    file: Path | None = None
 
 
 class OutboundConfig(Section):

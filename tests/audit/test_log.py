@@ -1,21 +1,37 @@
-import errno
+import asyncio
+import hashlib
 import json
 import os
-import resource
 import socket
 import stat
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import structlog
 
+from audit_log import (
+    RPC,
+    events_of,
+    fill,
+    get_key,
+    lines_of,
+    names_beside,
+    opened,
+    raw_lines,
+    rpcs_of,
+    status_of,
+)
 from fakes import NOW_MS, FakeClock
+from privyseald.audit.chain import NOTHING_BEFORE
 from privyseald.audit.entry import Entry
 from privyseald.audit.log import AuditLog
+from privyseald.audit_config import AuditConfig
 from privyseald.config_error import ConfigInvalid
-from privyseald.errors import AuditUnavailable
-
-RPC = "privyseal.v1.SigningService/Sign"
+from privyseald.errors import AuditUnavailable, SecretStoreSealed
+from privyseald.log import configure_log
+from privyseald.signing.secret import SecretBytes
+from service import eventually
 
 
 @pytest.fixture
@@ -24,195 +40,232 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "audit.jsonl"
 
 
-@pytest.fixture
-def log(path: Path) -> AuditLog:
-    """An open log."""
-    return AuditLog.open_path(path, FakeClock())
-
-
-def lines_of(path: Path) -> list[dict[str, object]]:
-    """Return the whole lines that are JSON."""
-    found = []
-    for line in path.read_bytes().splitlines():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
-
-
-def test_a_line_says_all_that_is_known(log: AuditLog, path: Path) -> None:
-    """Each field of the entry that has a value stands in the line, beside time and sequence."""
+async def test_a_line_says_all_that_is_known(path: Path) -> None:
+    """Each field of the entry that has a value stands in the line, beside its place and time."""
     texts = {each.name: f"the {each.name}" for each in fields(Entry) if each.name != "key_version"}
-    entry = Entry(key_version=3, **texts)
+    async with opened(path) as log:
+        await log.write(Entry(key_version=3, **texts), 1_234)
 
-    log.write(entry, 1_234)
-
-    expected = {
-        "time_us": NOW_MS * 1_000,
-        "sequence": 1,
+    start, line, _, _ = lines_of(path)
+    assert {
+        "sequence": 2,
+        "previous": hashlib.sha256(raw_lines(path)[0]).hexdigest(),
+        "chain": start["chain"],
         "replica": socket.gethostname(),
+        "time_us": NOW_MS * 1_000,
         **texts,
         "key_version": 3,
         "duration_us": 1_234,
-    }
-    assert [expected] == lines_of(path)
+    } == line
 
 
-def test_what_is_not_known_is_left_out(log: AuditLog, path: Path) -> None:
+async def test_what_is_not_known_is_left_out(path: Path) -> None:
     """Empty fields take no room."""
-    log.write(Entry(RPC), 5)
+    async with opened(path) as log:
+        await log.write(Entry(RPC), 5)
 
-    assert [{"time_us", "sequence", "replica", "rpc", "duration_us"}] == [
-        set(line) for line in lines_of(path)
+    assert [{"sequence", "previous", "chain", "replica", "time_us", "rpc", "duration_us"}] == [
+        set(line) for line in rpcs_of(path)
     ]
 
 
-def test_a_worker_is_named_beside_its_host(path: Path) -> None:
-    """Lines of several workers on one host can be told apart by their replica."""
-    for worker in (1, 2):
-        log = AuditLog.open_path(path, FakeClock(), worker=worker)
-        log.write(Entry(RPC), 1)
-        log.close()
+async def test_each_line_holds_the_hash_of_the_one_before(path: Path) -> None:
+    """Sequences grow by one, `previous` is the SHA-256 of the line before, the first has none."""
+    async with opened(path) as log:
+        await fill(log, 100)
 
-    host = socket.gethostname()
-    assert [f"{host}/worker-1", f"{host}/worker-2"] == [each["replica"] for each in lines_of(path)]
-
-
-def test_lines_are_numbered(log: AuditLog, path: Path) -> None:
-    """The sequence grows by one a line, so that a gap shows."""
-    for _ in range(100):
-        log.write(Entry(RPC), 1)
-
-    assert list(range(1, 101)) == [line["sequence"] for line in lines_of(path)]
+    before = NOTHING_BEFORE
+    lines = raw_lines(path)
+    for number, line in enumerate(lines, start=1):
+        assert (number, before) == (json.loads(line)["sequence"], json.loads(line)["previous"])
+        before = hashlib.sha256(line).hexdigest()
+    assert 103 == len(lines)
 
 
-def test_a_text_can_not_forge_a_line(log: AuditLog, path: Path) -> None:
+async def test_a_life_begins_and_ends_in_the_log(path: Path) -> None:
+    """The first line says that nothing was found, the last is a checkpoint behind the stop."""
+    async with opened(path) as log:
+        await log.write(Entry(RPC), 1)
+
+    assert ["start", "rpc", "stop", "checkpoint"] == events_of(path)
+    assert ("nothing", os.getpid()) == (lines_of(path)[0]["found"], lines_of(path)[0]["pid"])
+
+
+async def test_an_event_is_recorded(path: Path) -> None:
+    """What no RPC brought about has a line too, without a duration."""
+    async with opened(path) as log:
+        await log.record(Entry(event="session-renewed", key="keys/kx", code="OK"))
+
+    line = lines_of(path)[1]
+    assert ("session-renewed", "keys/kx") == (line["event"], line["key"])
+    assert {"rpc", "duration_us"}.isdisjoint(line)
+
+
+async def test_a_line_for_nobody_is_written_too(path: Path) -> None:
+    """The line of a caller who has gone takes its place in the order."""
+    async with opened(path) as log:
+        log.note(Entry(RPC, code="CANCELLED"), 1)
+        await log.write(Entry(RPC, code="OK"), 1)
+
+    assert ["CANCELLED", "OK"] == [line["code"] for line in rpcs_of(path)]
+
+
+async def test_parts_stand_before_the_whole(path: Path) -> None:
+    """A batch's lines come together, and the line of the whole last."""
+    async with opened(path) as log:
+        await log.write(Entry("batch"), 1, [Entry("batch[1]"), Entry("batch[2]")])
+
+    assert ["batch[1]", "batch[2]", "batch"] == [line["rpc"] for line in rpcs_of(path)]
+
+
+async def test_lines_at_once_keep_their_order(path: Path) -> None:
+    """Lines of one turn of the event loop go out in the order in which they came."""
+    async with opened(path) as log:
+        await asyncio.gather(*(log.write(Entry(RPC, nonce=str(n)), n) for n in range(1_000)))
+
+    assert list(range(1_000)) == [line["duration_us"] for line in rpcs_of(path)]
+
+
+async def test_a_text_can_not_forge_a_line(path: Path) -> None:
     """Line breaks and quotes of a caller's stay inside their field."""
     forged = '"}\n{"rpc":"forged"}\r\u2028\x00\x1b[2J'
-    log.write(Entry(RPC, key=forged), 1)
+    async with opened(path, key=None) as log:
+        await log.write(Entry(RPC, key=forged), 1)
 
-    assert 1 == path.read_bytes().count(b"\n")
-    assert [forged] == [line["key"] for line in lines_of(path)]
+    assert 3 == len(raw_lines(path))
+    assert [forged] == [line["key"] for line in rpcs_of(path)]
 
 
-def test_the_file_is_private(path: Path) -> None:
+async def test_workers_have_files_and_names_of_their_own(path: Path) -> None:
+    """Each worker of a host writes beside the file that is named, and says which it is."""
+    async with opened(path, worker=1), opened(path, worker=2):
+        pass
+
+    for number in (1, 2):
+        lines = lines_of(path.with_name(f"audit-worker-{number}.jsonl"))
+        assert {f"{socket.gethostname()}/worker-{number}"} == {line["replica"] for line in lines}
+    assert ["audit-worker-1.jsonl", "audit-worker-2.jsonl"] == names_beside(path)
+
+
+async def test_the_file_is_private(path: Path) -> None:
     """Nobody else reads who signed what."""
-    AuditLog.open_path(path, FakeClock()).close()
+    async with opened(path):
+        assert 0o600 == stat.S_IMODE(status_of(path).st_mode)
 
-    assert 0o600 == stat.S_IMODE(path.stat().st_mode)
 
-
-def test_lines_are_added_to_those_that_are_there(path: Path) -> None:
-    """A restart goes on below the old lines."""
+async def test_without_a_path_lines_go_to_standard_output(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """For a container whose output is collected: a chain of its own at each start."""
+    configure_log("info", "json")
     for _ in range(2):
-        log = AuditLog.open_path(path, FakeClock())
-        log.write(Entry(RPC), 1)
-        log.close()
+        log = AuditLog.open(AuditConfig(), FakeClock(), get_key=get_key)
+        await log.start()
+        await log.write(Entry(RPC), 1)
+        await log.close()
+    structlog.reset_defaults()
 
-    assert [1, 1] == [line["sequence"] for line in lines_of(path)]
-
-
-def test_without_a_path_lines_go_to_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
-    """For a container whose output is collected."""
-    log = AuditLog.open_path(None, FakeClock())
-    log.write(Entry(RPC), 1)
-    log.close()
-
-    assert RPC == json.loads(capfd.readouterr().out)["rpc"]
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert ["start", "", "stop", "checkpoint"] * 2 == [line.get("event", "") for line in lines]
+    assert [1, 2, 3, 4] * 2 == [line["sequence"] for line in lines]
+    assert lines[0]["chain"] != lines[4]["chain"]
     os.fstat(1)
 
 
-def test_a_path_that_can_not_be_opened_is_named(tmp_path: Path) -> None:
+async def test_a_path_that_can_not_be_opened_is_named(tmp_path: Path) -> None:
     """A directory, or a path below a file, is the operator's to correct."""
     (tmp_path / "file").write_bytes(b"")
 
     for wrong in (tmp_path, tmp_path / "file" / "audit.jsonl"):
         with pytest.raises(ConfigInvalid, match=rf"^audit.file: {wrong} can't be opened"):
-            AuditLog.open_path(wrong, FakeClock())
+            AuditLog.open(AuditConfig(file=wrong), FakeClock())
 
 
-def test_a_full_device_is_an_error() -> None:
-    """A line that is not written is never passed over."""
-    log = AuditLog.open_path(Path("/dev/full"), FakeClock())
-    with pytest.raises(AuditUnavailable, match="withheld") as caught:
-        log.write(Entry(RPC), 1)
+async def test_a_file_has_one_writer(path: Path) -> None:
+    """A second process would tear the chain, so it does not start; the name is free afterwards."""
+    async with opened(path):
+        with pytest.raises(ConfigInvalid, match="is written by another process"):
+            AuditLog.open(AuditConfig(file=path), FakeClock())
+    async with opened(path):
+        pass
 
-    assert 1_000 == caught.value.retry_after_ms
-    log.close()
+
+async def test_closing_twice_is_harmless(path: Path) -> None:
+    """After the end every line is refused, and a second close adds nothing."""
+    log = AuditLog.open(AuditConfig(file=path), FakeClock())
+    await log.start()
+    await log.close()
+    await log.close()
+
+    with pytest.raises(AuditUnavailable):
+        await log.write(Entry(RPC), 1)
+    with pytest.raises(AuditUnavailable):
+        log.check_room()
+    log.note(Entry(RPC), 1)
+    assert ["start", "stop"] == events_of(path)
 
 
-def test_a_line_that_is_cut_off_is_an_error_and_spoils_no_other(log: AuditLog, path: Path) -> None:
-    """When the disk fills up inside a line, the caller hears of it; the next line is whole."""
-    log.write(Entry(RPC), 1)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, before[1]))
-    try:
+async def test_a_log_that_never_began_lets_its_file_go(path: Path) -> None:
+    """A start that fails between opening and beginning leaves no lock."""
+    await AuditLog.open(AuditConfig(file=path), FakeClock()).close()
+    async with opened(path):
+        pass
+
+
+async def test_checkpoints_follow_the_lines(path: Path) -> None:
+    """Every so many lines one is signed, and counts them."""
+    async with opened(path, checkpoint_lines=10) as log:
+        await fill(log, 1)
+        await eventually_signed(log)
+        await asyncio.gather(*(log.write(Entry(RPC), 1) for _ in range(35)))
+
+    counts = [line["count"] for line in lines_of(path) if line.get("event") == "checkpoint"]
+    assert [10, 10, 10, 8] == counts
+
+
+async def eventually_signed(log: AuditLog) -> None:
+    """Return once the log has its key."""
+
+    async def has_key() -> bool:
+        scribe = log._scribe
+        return scribe is not None and scribe.key is not None
+
+    await eventually(has_key)
+
+
+async def test_checkpoints_follow_the_clock(path: Path) -> None:
+    """Lines are signed after a while, and where there are no new lines nothing is."""
+    clock = FakeClock()
+    async with opened(path, clock, timeout_ms=20, checkpoint_ms=1_000) as log:
+        await fill(log, 3)
         for _ in range(3):
-            with pytest.raises(AuditUnavailable):
-                log.write(Entry(RPC), 1)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    for _ in range(2):
-        log.write(Entry(RPC), 1)
+            clock.advance(1_000)
+            await asyncio.sleep(0.05)
+        await fill(log, 1)
+        clock.advance(1_000)
 
-    assert [1, 5, 6] == [line["sequence"] for line in lines_of(path)]
-    assert 4 == len(path.read_bytes().splitlines())
+        async def is_signed() -> bool:
+            return events_of(path)[-1] == "checkpoint"
 
+        await eventually(is_signed)
 
-def test_a_short_write_is_finished(
-    log: AuditLog, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A pipe may take a part at a time; the line goes out whole."""
-    write = os.write
-    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:7]))
-    for _ in range(3):
-        log.write(Entry(RPC), 1)
-
-    assert [1, 2, 3] == [line["sequence"] for line in lines_of(path)]
-    assert 3 == len(path.read_bytes().splitlines())
+    kinds = ["start", "rpc", "rpc", "rpc", "checkpoint", "rpc", "checkpoint", "stop", "checkpoint"]
+    assert kinds == events_of(path)
 
 
-def test_a_reader_that_is_gone_is_an_error() -> None:
-    """A closed pipe withholds the answer too."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    log = AuditLog(writer, FakeClock())
+async def test_without_its_key_the_log_says_so_and_goes_on(path: Path) -> None:
+    """A store that is away at the start delays signatures, not lines."""
+    refusals = [SecretStoreSealed("sealed")]
 
-    with pytest.raises(AuditUnavailable):
-        log.write(Entry(RPC), 1)
-    log.close()
+    async def key() -> SecretBytes:
+        if refusals:
+            raise refusals.pop()
+        return await get_key()
 
+    async with opened(path, key=key) as log:
+        await fill(log, 2)
+        await eventually_signed(log)
 
-def test_closing_twice_is_harmless(log: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second close touches no descriptor, and after it every line is refused."""
-    synced: list[int] = []
-    fsync = os.fsync
-
-    def note(file: int) -> None:
-        synced.append(file)
-        fsync(file)
-
-    monkeypatch.setattr(os, "fsync", note)
-    log.close()
-    log.close()
-
-    assert 1 == len(synced)
-    with pytest.raises(AuditUnavailable):
-        log.write(Entry(RPC), 1)
-
-
-def test_a_disk_that_fails_at_the_end_still_lets_the_file_go(
-    log: AuditLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A sync that fails does not leave the descriptor open."""
-    descriptor = log._file
-
-    def broken(_file: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(os, "fsync", broken)
-    log.close()
-
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(descriptor)
+    events = events_of(path)
+    assert ["checkpoint", "rpc", "rpc", "start", "stop", "unsigned"] == sorted(events)
+    assert "SECRET_STORE_SEALED" == lines_of(path)[events.index("unsigned")]["reason"]

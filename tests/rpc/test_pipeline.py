@@ -1,7 +1,8 @@
 import asyncio
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import structlog
 from fakes import FakeClock
 from privyseal.v1 import venue_service_pb2 as pb
 from privyseald.audit.log import AuditLog
+from privyseald.audit_config import AuditConfig
 from privyseald.caller import Caller
 from privyseald.log import configure_log
 from privyseald.rpc.call import Call, Procedure
@@ -30,9 +32,20 @@ def log() -> Iterator[io.StringIO]:
     structlog.reset_defaults()
 
 
-def pipeline(audit_file: Path) -> Pipeline:
-    """Return a pipeline that writes to a file."""
-    return Pipeline(AuditLog.open_path(audit_file, FakeClock()), FakeClock(), Limits())
+@asynccontextmanager
+async def pipeline(audit_file: Path, limits: Limits | None = None) -> AsyncIterator[Pipeline]:
+    """Open a pipeline that writes to a file."""
+    audit = AuditLog.open(AuditConfig(file=audit_file), FakeClock())
+    await audit.start()
+    yield Pipeline(audit, FakeClock(), limits or Limits())
+    await audit.close()
+
+
+def line_of_rpc(audit_file: Path) -> dict[str, Any]:
+    """Return the only line about an RPC."""
+    lines = [json.loads(line) for line in audit_file.read_text().splitlines()]
+    (line,) = [line for line in lines if "rpc" in line]
+    return dict(line)
 
 
 async def fails(_request: Any, _call: Call) -> Any:
@@ -56,12 +69,13 @@ def procedure(method: Any) -> Procedure:
 async def test_what_nobody_foresaw_is_an_internal_error(tmp_path: Path, log: io.StringIO) -> None:
     """The caller hears an id; the log has types and places under it, and no exception's text."""
     audit = tmp_path / "audit.jsonl"
-    with pytest.raises(RpcFailed) as caught:
-        await pipeline(audit).run(procedure(fails), b"", lambda: _CALLER)
+    async with pipeline(audit) as pipes:
+        with pytest.raises(RpcFailed) as caught:
+            await pipes.run(procedure(fails), b"", lambda: _CALLER)
     failure = failure_in(caught.value.status)
     error_id = failure.metadata["errorId"]
     assert (failure.code, failure.message) == ("INTERNAL", f"internal error {error_id}")
-    line, event = json.loads(audit.read_text()), json.loads(log.getvalue())
+    line, event = line_of_rpc(audit), json.loads(log.getvalue())
     assert (line["code"], line["reason"], line["error_id"]) == ("INTERNAL", "INTERNAL", error_id)
     assert (event["event"], event["level"], event["error_id"]) == (
         "internal error",
@@ -77,42 +91,35 @@ async def test_what_nobody_foresaw_is_an_internal_error(tmp_path: Path, log: io.
 async def test_a_cancelled_rpc_is_audited_and_stays_cancelled(tmp_path: Path) -> None:
     """Cancellation is not swallowed, and leaves a line."""
     audit = tmp_path / "audit.jsonl"
-    task = asyncio.ensure_future(pipeline(audit).run(procedure(waits), b"", lambda: _CALLER))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert json.loads(audit.read_text())["code"] == "CANCELLED"
+    async with pipeline(audit) as pipes:
+        task = asyncio.ensure_future(pipes.run(procedure(waits), b"", lambda: _CALLER))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert line_of_rpc(audit)["code"] == "CANCELLED"
 
 
-async def test_a_cancelled_rpc_stays_cancelled_without_an_audit_log(log: io.StringIO) -> None:
-    """A full disk does not turn a cancellation into another failure."""
-    run = pipeline(Path("/dev/full")).run(procedure(waits), b"", lambda: _CALLER)
-    task = asyncio.ensure_future(run)
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert "audit line not written" in log.getvalue()
-
-
-async def test_a_refusal_that_can_not_be_audited(log: io.StringIO) -> None:
-    """Where the line of a refusal can't be written the caller hears of the audit log."""
-    with pytest.raises(RpcFailed) as caught:
-        await pipeline(Path("/dev/full")).run(procedure(fails), b"", lambda: _CALLER)
-    assert failure_in(caught.value.status).reason == "AUDIT_UNAVAILABLE"
-    assert "audit line not written" in log.getvalue()
+async def test_nothing_is_begun_without_an_audit_log(log: io.StringIO) -> None:
+    """Where lines can't be written the method is not even called, and the caller hears why."""
+    async with pipeline(Path("/dev/full")) as pipes:
+        with pytest.raises(RpcFailed) as caught:
+            await pipes.run(procedure(fails), b"", lambda: _CALLER)
+    failure = failure_in(caught.value.status)
+    assert (failure.code, failure.reason) == ("UNAVAILABLE", "AUDIT_UNAVAILABLE")
+    assert "nothing was begun" in failure.message
+    events = [json.loads(line)["event"] for line in log.getvalue().splitlines()]
+    assert events == ["audit log not written", "audit log not begun"]
 
 
 async def test_an_rpc_that_is_over_makes_room(tmp_path: Path) -> None:
     """The count of RPCs under way goes down after failures and cancellations too."""
-    audit = AuditLog.open_path(tmp_path / "audit.jsonl", FakeClock())
-    one_at_a_time = Pipeline(audit, FakeClock(), Limits(concurrent_rpcs=1))
-    for _ in range(3):
-        task = asyncio.ensure_future(one_at_a_time.run(procedure(waits), b"", lambda: _CALLER))
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        with pytest.raises(RpcFailed) as caught:
-            await one_at_a_time.run(procedure(fails), b"", lambda: _CALLER)
-        assert failure_in(caught.value.status).code == "INTERNAL"
+    async with pipeline(tmp_path / "audit.jsonl", Limits(concurrent_rpcs=1)) as one_at_a_time:
+        for _ in range(3):
+            task = asyncio.ensure_future(one_at_a_time.run(procedure(waits), b"", lambda: _CALLER))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            with pytest.raises(RpcFailed) as caught:
+                await one_at_a_time.run(procedure(fails), b"", lambda: _CALLER)
+            assert failure_in(caught.value.status).code == "INTERNAL"

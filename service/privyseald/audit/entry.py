@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Entry:
-    """What is remembered of one RPC. It never holds a body, a header, a signature or a token."""
+    """What is remembered of one RPC, or of an event that no RPC brought about.
 
-    rpc: str
+    It never holds a body, a header, a signature or a token. docs/audit.md says what each field
+    means.
+    """
+
+    rpc: str = ""
     caller: str = ""
     key: str = ""
     key_version: int = 0
@@ -21,3 +25,6 @@ class Entry:
     code: str = ""
     reason: str = ""
     error_id: str = ""
+    event: str = ""
+    shadow: str = ""
+    limits: str = ""

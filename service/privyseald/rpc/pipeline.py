@@ -6,7 +6,6 @@ Nothing here knows a transport: bytes and a caller come in, bytes or a status go
 import asyncio
 import hashlib
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -56,7 +55,11 @@ class Pipeline:
         self._under_way = 0
 
     async def run(self, procedure: Procedure, raw: bytes, identify: Callable[[], Caller]) -> bytes:
-        """Return the response's bytes, audited. Raises RpcFailed, audited too."""
+        """Return the response's bytes, audited. Raises RpcFailed, audited too.
+
+        While the audit log can't take more, nothing is begun.
+        """
+        self._check_room()
         started_us = self._clock.time_us()
         entry = Entry(procedure.name)
         parts: list[Entry] = []
@@ -68,8 +71,8 @@ class Pipeline:
             entry.reason = error.reason
         except asyncio.CancelledError:
             entry.code, entry.decision = "CANCELLED", "cancelled"
-            with suppress(RpcFailed):  # nobody waits for an answer; the log has it
-                self._write(entry, started_us, parts)
+            # Nobody waits for an answer any more.
+            self._audit.note(entry, self._clock.time_us() - started_us, parts)
             raise
         except Exception as error:  # noqa: BLE001 - the last net: nothing unforeseen goes out
             status, entry.error_id = internal_status()
@@ -79,12 +82,12 @@ class Pipeline:
             )
         else:
             entry.code, entry.decision = "OK", "allowed"
-            self._write(entry, started_us, parts)
+            await self._write(entry, started_us, parts)
             return answer
         finally:
             self._under_way -= 1
         entry.code, entry.decision = code_name(status.code), "refused"
-        self._write(entry, started_us, parts)
+        await self._write(entry, started_us, parts)
         raise RpcFailed(status)
 
     async def _answer(
@@ -117,9 +120,15 @@ class Pipeline:
         response = await procedure.method(request, Call(caller, entry, parts))
         return response.SerializeToString()
 
-    def _write(self, entry: Entry, started_us: int, parts: list[Entry]) -> None:
+    def _check_room(self) -> None:
         try:
-            self._audit.write(entry, self._clock.time_us() - started_us, parts)
+            self._audit.check_room()
+        except PrivysealError as error:
+            raise RpcFailed(status_of(error)) from error
+
+    async def _write(self, entry: Entry, started_us: int, parts: list[Entry]) -> None:
+        try:
+            await self._audit.write(entry, self._clock.time_us() - started_us, parts)
         except AuditUnavailable as error:
             _log.error("audit line not written", rpc=entry.rpc)
             raise RpcFailed(status_of(error)) from error
