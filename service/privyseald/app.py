@@ -20,6 +20,7 @@ from privyseald.open_state import open_state
 from privyseald.open_store import open_store
 from privyseald.outbound.http import HttpOutbound
 from privyseald.policy.file import load_policy
+from privyseald.policy.policy import Policy
 from privyseald.rpc.key_servicer import KeyServicer
 from privyseald.rpc.pipeline import Limits, Pipeline
 from privyseald.rpc.procedures import procedures
@@ -100,7 +101,7 @@ class App:
     async def _start(self) -> None:
         config, clock = self._config, self._clock
         venues = make_venues(config)
-        policy = load_policy(config.policy.file)
+        policy = Policy(load_policy(config.policy.file, venues), clock)
         escrow = Escrow.open_path(config.escrow_path, clock)
         self._open.callback(escrow.close)
         self._store = EscrowedStore(open_store(config, clock), escrow)

@@ -13,12 +13,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from typer.main import get_command
 
 from bao import BINARY, BaoServer
+from fakes import FakeClock
 from privyseal.v1 import signing_service_pb2 as pb
 from privyseald.caller import Caller
 from privyseald.cli.app import app as cli
 from privyseald.config import Config
 from privyseald.policy.action import Action
 from privyseald.policy.file import parse_policy
+from privyseald.policy.policy import Policy
 from privyseald.venues.registry import Venues
 from server_certificate import write_certificate
 from service import OPERATOR, Service
@@ -81,7 +83,8 @@ def test_the_whole_configuration_is_accepted() -> None:
 
 def test_the_example_policy_is_accepted() -> None:
     """The example policy loads."""
-    policy = parse_policy(blocks("docs/configuration.md", "yaml")[0], "docs/configuration.md")
+    text = blocks("docs/configuration.md", "yaml")[0]
+    policy = Policy(parse_policy(text, "docs/configuration.md", Venues()), FakeClock())
 
     custodian = Caller("spiffe://trading.example.com/custodian", "mtls-spiffe")
     assert policy.allows(custodian, Action.IMPORT_KEY, "whitebit-main")

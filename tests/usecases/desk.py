@@ -9,8 +9,6 @@ from privyseald.caller import Caller
 from privyseald.idempotency.idempotency import Idempotency
 from privyseald.key import Algorithm
 from privyseald.outbound.outbound import OutboundRequest
-from privyseald.policy.action import Action
-from privyseald.policy.policy import Policy, Rule
 from privyseald.secretstore.cache import CachePolicy, KeyCache
 from privyseald.secretstore.document import KeyDocument
 from privyseald.secretstore.escrow import Escrow
@@ -26,6 +24,7 @@ from privyseald.usecases.keys import Keys
 from privyseald.usecases.open_key import OpenedKey, OpenKey, match_venue
 from privyseald.usecases.reconcile import Reconcile
 from privyseald.venues.registry import Venues
+from rules import allow_all
 
 LONGEST_MS = 60_000
 OPERATOR = Caller("operator", "test")
@@ -86,7 +85,7 @@ class Desk:
         self.open_key = OpenKey(self.cache, self.clock)
         self.idempotency = Idempotency(sealed(FakeState(self.clock)), self.clock)
         self.sessions = Sessions(self.clock)
-        policy = Policy([Rule("all", ("*",), ("*",), frozenset(Action))])
+        policy = allow_all()
         self.saga = CreateKeySaga(
             self.whole_store,
             self.escrow,

@@ -8,12 +8,12 @@ from privyseald.audit.entry import Entry
 from privyseald.errors import KeyDisabled, KeyUnknown, PrivysealError, SecretStoreUnreachable
 from privyseald.key import KeyState
 from privyseald.policy.action import Action
-from privyseald.policy.policy import Policy, Rule
 from privyseald.signing.secret import SecretBytes
 from privyseald.usecases.delivery import Plaintext
 from privyseald.usecases.import_key import ImportKeyCommand
 from privyseald.usecases.keys import Keys
 from privyseald.venues.venue import Session
+from rules import policy, rule
 from usecases.desk import OPERATOR, Desk, document
 
 
@@ -87,8 +87,8 @@ async def test_pages_hold_what_the_caller_may_read(desk: Desk, limit: int) -> No
     for index in range(10):
         await desk.store.create(f"own-{index}", document())
         await desk.store.create(f"theirs-{index}", document())
-    rule = Rule("own", ("*",), ("own-*",), frozenset({Action.READ_KEY}))
-    keys = Keys(Policy([rule]), desk.store, desk.cache, desk.sessions)
+    own = rule("own", ("*",), ("own-*",), (Action.READ_KEY,))
+    keys = Keys(policy(own), desk.store, desk.cache, desk.sessions)
     found: list[str] = []
     after, pages = "", 0
     while True:

@@ -6,13 +6,12 @@ import pytest
 from fakes import NOW_MS, FakeStore
 from privyseald.audit.entry import Entry
 from privyseald.errors import KeyChanged, SecretStoreUnreachable
-from privyseald.policy.action import Action
-from privyseald.policy.policy import Policy, Rule
 from privyseald.signing.secret import SecretBytes
 from privyseald.usecases.delivery import Plaintext, Receive
 from privyseald.usecases.retirement import Retirement
 from privyseald.usecases.rotate_key import RotateKey, RotateKeyCommand
 from privyseald.venues.venue import Session
+from rules import allow_all
 from usecases.desk import OPERATOR, Desk, document
 
 
@@ -28,7 +27,7 @@ def rotate_key(desk: Desk) -> RotateKey:
     """Return the use case as a server that just started has it."""
     desk.restart()
     return RotateKey(
-        Policy([Rule("all", ("*",), ("*",), frozenset(Action))]),
+        allow_all(),
         desk.venues,
         desk.whole_store,
         desk.cache,

@@ -9,12 +9,11 @@ from privyseald.audit.entry import Entry
 from privyseald.errors import StateUnavailable
 from privyseald.idempotency.idempotency import Idempotency
 from privyseald.nonces import NonceSource
-from privyseald.policy.action import Action
-from privyseald.policy.policy import Policy, Rule
 from privyseald.state.embedded import EmbeddedState
 from privyseald.usecases.sign import Sign, SignCommand
 from privyseald.usecases.signed import Signed
 from privyseald.venues.http_request import HttpRequest
+from rules import allow_all
 from usecases.desk import OPERATOR, Desk, document
 
 ID = "8b1f3a52-5f0e-4a1c-9a51-0b8f1d6f7c11"
@@ -29,7 +28,7 @@ class SigningDesk(Desk):
         self.shared = FakeState(self.clock)
         self.idempotency = Idempotency(sealed(self.shared), self.clock, capacity_bytes=100_000)
         self._sign = Sign(
-            Policy([Rule("all", ("*",), ("*",), frozenset(Action))]),
+            allow_all(),
             self.open_key,
             NonceSource(self.state, self.clock),
             self.sessions,

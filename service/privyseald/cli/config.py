@@ -14,6 +14,7 @@ from privyseald.config import load_config
 from privyseald.config_error import ConfigInvalid
 from privyseald.policy.file import load_policy
 from privyseald.tls_files import read_tls
+from privyseald.venues.registry import Venues
 
 app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
 policy_app = typer.Typer(no_args_is_help=True, help="Look at the policy.")
@@ -34,9 +35,9 @@ def check(config_file: ConfigFile = CONFIG_FILE, as_json: Json = False) -> None:
     """Read the configuration as 'serve' does, and print what is in force."""
     try:
         config = load_config(config_file, os.environ)
-        make_venues(config)
+        venues = make_venues(config)
         read_tls(config.server.tls)
-        load_policy(config.policy.file)
+        load_policy(config.policy.file, venues)
     except ConfigInvalid as error:
         fail(str(error), USAGE)
     effective = config.effective()
@@ -53,7 +54,7 @@ def policy_check(
 ) -> None:
     """Read a policy as 'serve' does."""
     try:
-        load_policy(file)
+        load_policy(file, Venues())
     except ConfigInvalid as error:
         fail(str(error), USAGE)
     console.print(f"[green]ok[/green]: {file} can be enforced")

@@ -62,6 +62,10 @@ rules:
       - disable-key
       - enable-key
       - delete-key
+      - resync-nonce
+      - create-hold
+      - read-hold
+      - delete-hold
 """
 
 _CLIENT = """\

@@ -1,82 +1,182 @@
 """The policy file: YAML, read strictly, refused whole when any part of it is wrong."""
 
 from collections import Counter
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from privyseald.config_error import ConfigInvalid
-from privyseald.policy.action import Action
-from privyseald.policy.policy import Policy, Rule
+from privyseald.policy.condition import Condition, ConditionInvalid
+from privyseald.policy.model import FileModel, LimitModel, RuleModel
+from privyseald.policy.rule import Effect, Limit, Rule, patterns
+from privyseald.policy.selectors import SelectorInvalid, Selectors, parse_selectors
+from privyseald.venues.registry import Venues
+from privyseald.venues.venue import Coverage
 
-_Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-_Pattern = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+$")]
+_MAX_BYTES = 4 * 1_048_576
+_PER_COIN = 10**8
 
-
-class _RuleModel(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: _Name
-    callers: list[_Pattern] = Field(min_length=1)
-    keys: list[_Pattern] = Field(min_length=1)
-    allow: list[Action] = Field(min_length=1)
+Place = tuple[str | int, ...]
 
 
-class _FileModel(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    version: int = Field(ge=1, le=1)
-    rules: list[_RuleModel] = Field(min_length=1)
-
-
-def load_policy(path: Path) -> Policy:
-    """Return the policy of a file. Raises ConfigInvalid naming file, place and remedy."""
+def load_policy(path: Path, venues: Venues) -> tuple[Rule, ...]:
+    """Return the rules of a file. Raises ConfigInvalid naming file, line, place and remedy."""
     try:
-        text = path.read_text("utf-8")
+        content = path.read_bytes()
+        if len(content) > _MAX_BYTES:
+            raise ConfigInvalid(f"policy.file: {path} is longer than {_MAX_BYTES} bytes")
+        text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigInvalid(
             f"policy.file: {path} can't be read; give a YAML file that this user may read"
         ) from error
-    return parse_policy(text, str(path))
+    return parse_policy(text, str(path), venues)
 
 
-def parse_policy(text: str, source: str) -> Policy:
-    """Return the policy of a YAML text. Raises ConfigInvalid naming source, place and remedy."""
+def parse_policy(text: str, source: str, venues: Venues) -> tuple[Rule, ...]:
+    """Return the rules of a YAML text. Raises ConfigInvalid as `load_policy` does."""
     try:
-        content = YAML(typ="safe", pure=True).load(StringIO(text))
+        content = YAML(typ="rt", pure=True).load(StringIO(text))
     except (YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
         raise ConfigInvalid(f"{source}{place}: is not YAML: {_problem(error)}") from error
-    if not isinstance(content, dict):
+    if not isinstance(content, CommentedMap):
         raise ConfigInvalid(f"{source}: the file: must hold 'version' and 'rules'")
+    return _Reader(source, content, venues).rules()
+
+
+class _Reader:
+    """One file on its way to rules; knows the line of each mistake."""
+
+    def __init__(self, source: str, content: CommentedMap, venues: Venues) -> None:
+        self._source = source
+        self._content = content
+        self._venues = venues
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Return the rules. Raises ConfigInvalid."""
+        try:
+            model = FileModel.model_validate(self._content)
+        except ValidationError as error:
+            mistake = error.errors(include_url=False, include_input=False)[0]
+            message = mistake["msg"].partition(" or instance of ")[0]
+            raise self._wrong(mistake["loc"], message.removeprefix("Value error, ")) from error
+        for name, count in Counter(rule.name for rule in model.rules).items():
+            if count > 1:
+                again = [place for place, rule in enumerate(model.rules) if rule.name == name][1]
+                raise self._wrong(
+                    ("rules", again, "name"),
+                    f"two rules are named '{name}'; give each its own name",
+                )
+        return tuple(self._rule(number, rule) for number, rule in enumerate(model.rules))
+
+    def _rule(self, number: int, rule: RuleModel) -> Rule:
+        place: Place = ("rules", number)
+        effect = Effect.ALLOW if rule.allow else Effect.DENY
+        selectors = self._selectors((*place, effect.value), rule.allow or rule.deny)
+        self._check_venues(place, rule, selectors)
+        return Rule(
+            name=rule.name,
+            effect=effect,
+            callers=patterns(rule.callers),
+            keys=patterns(rule.keys),
+            selectors=selectors,
+            venues=frozenset(rule.venues),
+            condition=self._condition(place, rule),
+            accept_bearer=rule.accept_bearer,
+            shadow=rule.mode == "shadow",
+            limits=tuple(_limit(each) for each in rule.limits),
+        )
+
+    def _selectors(self, place: Place, texts: list[str]) -> Selectors:
+        try:
+            selectors = parse_selectors(texts)
+        except SelectorInvalid as error:
+            at = next((index for index, text in enumerate(texts) if not _is_one(text)), 0)
+            raise self._wrong((*place, at), str(error)) from error
+        tables = [self._venues.operation_table(venue) for venue in self._venues]
+        known_tags = {tag for table in tables for tag in table.tags}
+        known_names = {name for table in tables for name in table.names}
+        for index, text in enumerate(texts):
+            kind, _, name = text.partition(":")
+            if kind == "tag" and name not in known_tags:
+                tags = ", ".join(sorted(known_tags))
+                raise self._wrong((*place, index), f"no operation has the tag; there are {tags}")
+            if kind == "op" and name not in known_names:
+                raise self._wrong(
+                    (*place, index),
+                    "no venue has an operation of this name; 'privyseal venues NAME' lists them",
+                )
+        return selectors
+
+    def _check_venues(self, place: Place, rule: RuleModel, selectors: Selectors) -> None:
+        signs = selectors.listed or selectors.looks_at_requests
+        for index, name in enumerate(rule.venues):
+            known = {venue.name: venue for venue in self._venues}
+            if name not in known:
+                raise self._wrong(
+                    (*place, "venues", index),
+                    f"there is no such venue; this server has {', '.join(known)}",
+                )
+            binds_nothing = known[name].coverage is Coverage.NOTHING
+            if rule.allow and signs and binds_nothing and not rule.accept_bearer:
+                raise self._wrong(
+                    (*place, "venues", index),
+                    f"a signature of {name} does not cover the request: whoever holds one may "
+                    "send any request with it, a withdrawal too, so that this rule could not "
+                    "hold; add 'accept_bearer: true' if that is accepted",
+                )
+
+    def _condition(self, place: Place, rule: RuleModel) -> Condition | None:
+        if rule.when is None:
+            return None
+        try:
+            return Condition(str(rule.when))
+        except ConditionInvalid as error:
+            raise self._wrong((*place, "when"), str(error)) from error
+
+    def _wrong(self, place: Place, message: str) -> ConfigInvalid:
+        shown = ""
+        for part in place:
+            shown += f"[{part}]" if isinstance(part, int) else f".{part}"
+        return ConfigInvalid(
+            f"{self._source}, line {self._line(place)}: {shown.lstrip('.')}: {message}"
+        )
+
+    def _line(self, place: Place) -> int:
+        node: object = self._content
+        line = 0
+        for part in place:
+            if isinstance(node, CommentedMap) and part in node:
+                line = node.lc.key(part)[0]
+            elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
+                line = node.lc.item(part)[0]
+            else:
+                break
+            node = node[part]
+        return int(line) + 1
+
+
+def _is_one(text: str) -> bool:
     try:
-        model = _FileModel.model_validate(content)
-    except ValidationError as error:
-        raise ConfigInvalid(f"{source}: {_first(error)}") from error
-    names = [rule.name for rule in model.rules]
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise ConfigInvalid(f"{source}: two rules are named '{name}'; give each its own name")
-    return Policy(
-        Rule(rule.name, tuple(rule.callers), tuple(rule.keys), frozenset(rule.allow))
-        for rule in model.rules
-    )
+        parse_selectors([text])
+    except SelectorInvalid:
+        return False
+    return True
+
+
+def _limit(model: LimitModel) -> Limit:
+    if model.rate is not None:
+        return Limit(model.rate, model.window_ms, frozenset(model.per))
+    amount, _, currency = str(model.notional).partition(" ")
+    return Limit(int(Decimal(amount) * _PER_COIN), model.window_ms, frozenset(model.per), currency)
 
 
 def _problem(error: Exception) -> str:
     return str(getattr(error, "problem", None) or "look for a wrong indent or a missing colon")
-
-
-def _first(error: ValidationError) -> str:
-    """Return place and remedy of the first mistake, in the file's own terms."""
-    mistake = error.errors(include_url=False, include_input=False)[0]
-    place = ""
-    for part in mistake["loc"]:
-        place += f"[{part}]" if isinstance(part, int) else f".{part}"
-    message = mistake["msg"].partition(" or instance of ")[0]
-    return f"{place.lstrip('.')}: {message}"

@@ -1,94 +1,263 @@
-"""Who may do what: rules that allow, and nothing else. No rule, no."""
+"""Who may do what: rules that allow, rules that deny, and no for all that no rule speaks of.
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+Deny beats allow; of several rules that allow, the first one decides, and its limits hold. A
+condition that can't be decided never allows: a rule that allows does not match, one that denies
+does.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from privyseald.caller import Caller
-from privyseald.errors import PolicyDenied
+from privyseald.clock import Clock
 from privyseald.policy.action import Action
-
-# No key has this id, so only rules for all keys (`*`) allow something on it.
-EVERY_KEY = "*"
+from privyseald.policy.condition import ConditionFailed, Facts
+from privyseald.policy.decision import Decision, Reading, RuleReading, denied, why_denied
+from privyseald.policy.question import Question
+from privyseald.policy.rule import Effect, Rule
+from privyseald.venues.venue import Coverage, Operation
 
 _CACHE = 50_000
-_UNDECIDED = ""  # no rule's name
+
+_Name = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """Allows the actions to the callers on the keys. `*` in a name stands for any characters."""
+class _Plan:
+    """The rules that may decide a kind of question. `allows` has a list for each operation that
+    the signature could be used for. Where no condition is among them, `decision` stands.
+    """
 
-    name: str
-    callers: tuple[str, ...]
-    keys: tuple[str, ...]
-    allow: frozenset[Action]
+    denies: tuple[Rule, ...]
+    allows: tuple[tuple[Rule, ...], ...]
+    decision: Decision | None = None
 
 
 class Policy:
-    """The rules in force. The first that matches allows; where none does, it is denied."""
+    """The rules in force. They can be replaced while others ask."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        self._rules = [(rule, _pattern(rule.callers), _pattern(rule.keys)) for rule in rules]
-        self._decisions: dict[tuple[str, Action, str], str | None] = {}
-        self._of_callers: dict[tuple[str, Action], list[tuple[str, re.Pattern[str]]]] = {}
+    def __init__(self, rules: Iterable[Rule], clock: Clock) -> None:
+        self._clock = clock
+        self._rules: tuple[Rule, ...] = tuple(rules)
+        self._plans: dict[_Name, _Plan] = {}
+        self._of_callers: dict[tuple[str, Action], tuple[Rule, ...]] = {}
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules in force, in their order."""
+        return self._rules
+
+    def replace(self, rules: Iterable[Rule]) -> None:
+        """Put other rules in force, all at once."""
+        self._rules = tuple(rules)
+        self._plans = {}
+        self._of_callers = {}
 
     def check(self, caller: Caller, action: Action, key_id: str) -> str:
-        """Return the name of the rule that allows it. Raises PolicyDenied."""
-        question = (caller.name, action, key_id)
-        rule = self._decisions.get(question, _UNDECIDED)
-        if rule is _UNDECIDED:
-            rule = self._decide(*question)
-            if len(self._decisions) >= _CACHE:
-                self._decisions.clear()
-            self._decisions[question] = rule
-        if rule is None:
-            raise PolicyDenied(
-                f"no rule of the policy allows '{action}' on keys/{key_id} to {caller.name}; "
-                "a security officer can add one to the policy file",
-                metadata={"action": action.value, "key": f"keys/{key_id}", "caller": caller.name},
-            )
-        return rule
+        """Return the name of the rule that allows an action. Raises PolicyDenied.
+
+        Of `sign` it tells only what `admit` tells: the request needs `require` as well.
+        """
+        if action is Action.SIGN:
+            return self.admit(caller, action, key_id)
+        return self.require(Question(caller, action, key_id)).rule
+
+    def admit(self, caller: Caller, action: Action, key_id: str) -> str:
+        """Return the first rule that could allow the caller such an action on the key, whatever
+        the request: before the key is looked at, so that nobody finds out what keys there are.
+        Raises PolicyDenied.
+        """
+        for rule in self._rules_of(caller.name, action):
+            if rule.effect is Effect.ALLOW and rule.keys.fullmatch(key_id):
+                return rule.name
+        question = Question(caller, action, key_id)
+        raise denied(question, Decision(allowed=False, why=self._why(question)))
+
+    def require(self, question: Question) -> Decision:
+        """Return the decision that allows. Raises PolicyDenied."""
+        decision = self.decide(question)
+        if not decision.allowed:
+            raise denied(question, decision)
+        return decision
 
     def allows(self, caller: Caller, action: Action, key_id: str) -> bool:
-        """Whether a rule allows it."""
-        return self._decide(caller.name, action, key_id) is not None
+        """Whether a rule allows an action, and none denies it; of `sign`, as in `check`."""
+        if action is Action.SIGN:
+            return any(
+                rule.effect is Effect.ALLOW and rule.keys.fullmatch(key_id)
+                for rule in self._rules_of(caller.name, action)
+            )
+        return self.decide(Question(caller, action, key_id)).allowed
 
     def allows_any(self, caller: Caller, action: Action) -> bool:
-        """Whether a rule allows it on some key."""
-        return bool(self._rules_of(caller.name, action))
+        """Whether a rule allows an action on some key."""
+        return any(
+            rule.effect is Effect.ALLOW and not rule.shadow
+            for rule in self._rules_of(caller.name, action)
+        )
 
-    def _decide(self, caller: str, action: Action, key_id: str) -> str | None:
-        for name, keys in self._rules_of(caller, action):
-            if keys.fullmatch(key_id):
-                return name
-        return None
+    def decide(self, question: Question) -> Decision:
+        """Return what the rules say."""
+        name = _name(question)
+        plan = self._plans.get(name)
+        if plan is None:
+            plan = self._plan(question)
+            if len(self._plans) >= _CACHE:
+                self._plans.clear()
+            self._plans[name] = plan
+        return plan.decision or self._evaluate(plan, question)
 
-    def _rules_of(self, caller: str, action: Action) -> list[tuple[str, re.Pattern[str]]]:
+    def explain(self, question: Question) -> list[RuleReading]:
+        """Return how each rule reads the question, in the order of the file."""
+        facts = Facts(question, self._clock.time_us())
+        return [_read(rule, question, facts) for rule in self._rules]
+
+    def _plan(self, question: Question) -> _Plan:
+        rules = [
+            rule
+            for rule in self._rules_of(question.caller.name, question.action)
+            if rule.keys.fullmatch(question.key_id)
+            and (not rule.venues or (question.key and question.key.venue in rule.venues))
+        ]
+        denies = tuple(
+            rule
+            for rule in rules
+            if rule.effect is Effect.DENY
+            and any(_selects(rule, question, each) for each in _operations(question))
+        )
+        allows = tuple(
+            tuple(
+                rule
+                for rule in rules
+                if rule.effect is Effect.ALLOW
+                and _selects(rule, question, each)
+                and not _lacks_acceptance(rule, question)
+            )
+            for each in _operations(question)
+        )
+        plan = _Plan(denies, allows)
+        if any(rule.condition for rule in (*denies, *(rule for each in allows for rule in each))):
+            return plan
+        return replace(plan, decision=self._evaluate(plan, question))
+
+    def _evaluate(self, plan: _Plan, question: Question) -> Decision:
+        facts = Facts(question, self._clock.time_us())
+        shadow: list[str] = []
+        for rule in plan.denies:
+            if _reading(rule, facts) is Reading.CONDITION_FALSE:
+                continue
+            if not rule.shadow:
+                why = f"rule '{rule.name}' denies it"
+                return Decision(allowed=False, rule=rule.name, shadow=tuple(shadow), why=why)
+            shadow.append(rule.name)
+        deciding: list[Rule] = []
+        for rules in plan.allows:
+            found = _first_that_allows(rules, facts, shadow)
+            if found is None:
+                return Decision(allowed=False, shadow=tuple(shadow), why=self._why(question))
+            deciding.append(found)
+        first = deciding[0]
+        return Decision(allowed=True, rule=first.name, limits=first.limits, shadow=tuple(shadow))
+
+    def _why(self, question: Question) -> str:
+        return why_denied(question, self.explain(question))
+
+    def _rules_of(self, caller: str, action: Action) -> tuple[Rule, ...]:
         """Return what concerns the caller: a list of keys asks for thousands in a row."""
         found = self._of_callers.get((caller, action))
         if found is None:
-            found = [
-                (rule.name, keys)
-                for rule, callers, keys in self._rules
-                if action in rule.allow and callers.fullmatch(caller)
-            ]
+            found = tuple(rule for rule in self._rules if rule.concerns(caller, action))
             if len(self._of_callers) >= _CACHE:
                 self._of_callers.clear()
             self._of_callers[caller, action] = found
         return found
 
 
-def _pattern(names: Iterable[str]) -> re.Pattern[str]:
-    return re.compile("|".join(_glob(name) for name in names))
+def _name(question: Question) -> _Name:
+    """Return what the plan of a question depends on."""
+    request, key = question.request, question.key
+    return (
+        question.caller.name,
+        question.action,
+        question.key_id,
+        key and key.venue,
+        request and request.method,
+        question.path,
+        *(each and each.name for each in question.operations),
+    )
 
 
-def _glob(name: str) -> str:
-    """Return the expression of a name. Each part between two stars is taken where it first
-    stands, for good: with many stars, trying other places could take for ever.
-    """
-    first, *rest = (re.escape(part) for part in name.split("*"))
-    if not rest:
-        return first
-    *middle, last = rest
-    return first + "".join(f"(?>.*?{part})" for part in middle if part) + ".*" + last
+def _operations(question: Question) -> Iterator[Operation | None]:
+    yield from question.operations or (None,)
+
+
+def _selects(rule: Rule, question: Question, operation: Operation | None) -> bool:
+    request = question.request
+    venue = question.key.venue if question.key else ""
+    selectors, allows = rule.selectors, rule.effect is Effect.ALLOW
+    if request is None:
+        selects = selectors.allow_action if allows else selectors.deny_action
+        return selects(venue, question.action, operation)
+    matches = selectors.allow_request if allows else selectors.deny_request
+    # What a signature could be used for beside the named request has a path of its own.
+    is_named = operation is None or operation == question.operations[0]
+    path = question.path if is_named else operation_path(operation)
+    method = request.method if is_named or operation is None else operation.method
+    return matches(venue, method, path, operation)
+
+
+def operation_path(operation: Operation | None) -> str:
+    """Return the path of a table's entry, as path patterns see it."""
+    return operation.path.lower() if operation else ""
+
+
+def _lacks_acceptance(rule: Rule, question: Question) -> bool:
+    binds_nothing = question.request is not None and question.coverage is Coverage.NOTHING
+    return binds_nothing and not rule.accept_bearer
+
+
+def _first_that_allows(rules: tuple[Rule, ...], facts: Facts, shadow: list[str]) -> Rule | None:
+    for rule in rules:
+        if _reading(rule, facts) is not Reading.MATCHES:
+            continue
+        if not rule.shadow:
+            return rule
+        if rule.name not in shadow:
+            shadow.append(rule.name)
+    return None
+
+
+def _reading(rule: Rule, facts: Facts) -> Reading:
+    if rule.condition is None:
+        return Reading.MATCHES
+    try:
+        return Reading.MATCHES if rule.condition.holds(facts) else Reading.CONDITION_FALSE
+    except ConditionFailed:
+        return Reading.CONDITION_FAILED
+
+
+def _read(rule: Rule, question: Question, facts: Facts) -> RuleReading:
+    reading = _passes_by(rule, question)
+    if reading is not None or rule.condition is None:
+        return RuleReading(rule, reading or Reading.MATCHES)
+    try:
+        holds = rule.condition.holds(facts)
+    except ConditionFailed as error:
+        return RuleReading(rule, Reading.CONDITION_FAILED, str(error))
+    return RuleReading(rule, Reading.MATCHES if holds else Reading.CONDITION_FALSE)
+
+
+def _passes_by(rule: Rule, question: Question) -> Reading | None:
+    """Return why a rule does not come to its condition; None where it does."""
+    venue = question.key.venue if question.key else ""
+    selected = [_selects(rule, question, each) for each in _operations(question)]
+    denies = rule.effect is Effect.DENY
+    passes_by = {
+        Reading.OTHER_CALLER: not rule.callers.fullmatch(question.caller.name),
+        Reading.OTHER_KEY: not rule.keys.fullmatch(question.key_id),
+        Reading.OTHER_VENUE: bool(rule.venues) and venue not in rule.venues,
+        # One use of the signature that is denied is enough; all of them must be allowed.
+        Reading.OTHER_REQUEST: not (any(selected) if denies else selected[0]),
+        Reading.BEARER: not denies and _lacks_acceptance(rule, question),
+    }
+    return next((reading for reading, is_so in passes_by.items() if is_so), None)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TypeGuard, TypeVar
 
 from privyseald.errors import FieldInvalid, VenueUnknown
+from privyseald.venues.operation_table import OperationTable
 from privyseald.venues.venue import Environment, IssuingVenue, SessionVenue, Venue
 
 _V = TypeVar("_V", bound=Venue)
@@ -40,6 +41,7 @@ class Venues:
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"privyseald.venues.{module.name}")
         self._venues = dict(sorted(_registered.items()))
+        self._tables: dict[str, OperationTable] = {}
         self._environments = {
             (name, environment.name): environment
             for name, venue in self._venues.items()
@@ -60,6 +62,13 @@ class Venues:
                 metadata={"venue": name[:64]},
             )
         return venue
+
+    def operation_table(self, venue: Venue) -> OperationTable:
+        """Return the venue's operations, ready to be looked up."""
+        table = self._tables.get(venue.name)
+        if table is None:
+            table = self._tables[venue.name] = OperationTable(venue.operations)
+        return table
 
     def environment(self, venue: Venue, name: str, field: str = "environment") -> Environment:
         """Return one environment of the venue, the first where `name` is empty.
