@@ -34,6 +34,7 @@ def test_a_signal_ends_the_server_in_order(directory: Path, number: int) -> None
         "serving",
         "ready",
         "draining",
+        "audit checkpoint",
         "stopped",
     ]
     assert serving["tls"] is True
