@@ -46,6 +46,7 @@ from privyseald.usecases.open_key import OpenedKey, OpenKey, match_venue
 from privyseald.usecases.reconcile import Reconcile
 from privyseald.usecases.reconcile_watch import ReconcileWatch
 from privyseald.usecases.retirement import Retirement
+from privyseald.usecases.resync_nonce import ResyncNonce
 from privyseald.usecases.rotate_key import RotateKey
 from privyseald.usecases.sign import Sign
 from privyseald.venues.registry import Venues
@@ -169,6 +170,7 @@ class App:
                     clock,
                 ),
                 receive,
+                ResyncNonce(policy, open_key, nonces),
             ),
             "privyseal.v1.VenueService": VenueServicer(venues, offsets),
         }

@@ -7,7 +7,7 @@ import typer
 from privyseal import to_plain
 from privyseal.v1 import key_pb2, signing_service_pb2
 from privyseal.v1 import key_service_pb2 as pb
-from privyseald.cli import import_key, rotate_key
+from privyseald.cli import import_key, resync_nonce, rotate_key
 from privyseald.cli.connect import ClientFile, Json, connect
 from privyseald.cli.key_options import CLIENT, Environment, KeyId, RequestId, Venue
 from privyseald.cli.output import USAGE, console, fail, print_json, print_table
@@ -17,6 +17,7 @@ from privyseald.cli.shown_key import show_key, state_name
 app = typer.Typer(no_args_is_help=True, help="Look after keys.")
 app.command("import")(import_key.import_key)
 app.command("rotate")(rotate_key.rotate_key)
+app.command("resync-nonce")(resync_nonce.resync_nonce)
 app.command("sealing-key")(import_key.sealing_key)
 app.command("seal")(import_key.seal)
 

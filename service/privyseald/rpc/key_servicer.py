@@ -10,6 +10,7 @@ from privyseald.signing.secret import SecretBytes
 from privyseald.usecases.delivery import Delivery, Plaintext, Receive, Sealed, WrappingToken
 from privyseald.usecases.import_key import ImportKey, ImportKeyCommand
 from privyseald.usecases.keys import Keys
+from privyseald.usecases.resync_nonce import ResyncNonce
 from privyseald.usecases.rotate_key import Generate, RotateKey, RotateKeyCommand
 
 
@@ -17,12 +18,18 @@ class KeyServicer:
     """Translates; decides nothing."""
 
     def __init__(
-        self, keys: Keys, import_key: ImportKey, rotate_key: RotateKey, receive: Receive
+        self,
+        keys: Keys,
+        import_key: ImportKey,
+        rotate_key: RotateKey,
+        receive: Receive,
+        resync_nonce: ResyncNonce,
     ) -> None:
         self._keys = keys
         self._import_key = import_key
         self._rotate_key = rotate_key
         self._receive = receive
+        self._resync_nonce = resync_nonce
 
     async def get_key(self, request: pb.GetKeyRequest, call: Call) -> pb.GetKeyResponse:
         """Return a key's public facts."""
@@ -96,6 +103,16 @@ class KeyServicer:
         call.entry.key = request.name[:80]
         key = await self._keys.enable(call.caller, key_id_of(request.name, "name"), call.entry)
         return pb.EnableKeyResponse(key=key_message(key))
+
+    async def resync_nonce(
+        self, request: pb.ResyncNonceRequest, call: Call
+    ) -> pb.ResyncNonceResponse:
+        """Put a key's nonces right."""
+        call.entry.key = request.key[:80]
+        before, after = await self._resync_nonce(
+            call.caller, key_id_of(request.key), request.above, call.entry
+        )
+        return pb.ResyncNonceResponse(before=str(before), after=str(after))
 
     async def delete_key(self, request: pb.DeleteKeyRequest, call: Call) -> pb.DeleteKeyResponse:
         """Remove a key for good."""
