@@ -37,3 +37,4 @@ class EmbeddedStateHome:
         assert isinstance(state, EmbeddedState)
         state._thread.shutdown()
         state._file.close()
+        state._values.abandon()

@@ -1,16 +1,18 @@
 """Deaths at each step that a high-water file takes on the disk, as a program: path.
 
-One fork after the other opens the file, puts marks, compacts and closes, and dies at its
-first, second, third… call that changes the disk; a write is cut in half. Prints the marks
-that were acknowledged, and those that the next one finds.
+One fork after the other opens the file, puts counters (marks that rise, and resyncs that come
+down), compacts and closes, and dies at its first, second, third… call that changes the disk; a
+write is cut in half. Prints what was tried, what was acknowledged, and what the next one finds.
 """
 
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+from privyseald.state.counter import Counter
 from privyseald.state.high_water_file import HighWaterFile
 
 _DEATH = 9
@@ -39,8 +41,16 @@ class _Fate:
 _pwrite = os.pwrite
 
 
-def _say(word: str, step: int, name: str, mark: int) -> None:
-    os.write(1, f"{word} {step} {name} {mark}\n".encode())
+def _say(word: str, step: int, name: str, counter: Counter) -> None:
+    numbers = ",".join(map(str, astuple(counter)))
+    os.write(1, f"{word} {step} {name} {numbers}\n".encode())
+
+
+def _next(number: int, counter: Counter) -> Counter:
+    """Return what a counter becomes: now a few values further, now far ahead, now back."""
+    if number % 3:
+        return counter.advance(number % 4 * 10_000, 10**15, 100)[1]
+    return counter.resync(counter.before + number)
 
 
 def _live(path: Path, step: int) -> None:
@@ -48,9 +58,10 @@ def _live(path: Path, step: int) -> None:
     for call in ("open", "pwrite", "fsync", "fdatasync", "ftruncate", "replace", "rename", "close"):
         setattr(os, call, fate.befalls(getattr(os, call)))
     file = HighWaterFile.open_path(path, compact_after=2)
-    for mark in range(1, 6):
+    for number in range(1, 8):
         for name in ("one", "other"):
-            new = file.marks.get(name, 0) + mark
+            new = _next(number, file.marks.get(name, Counter()))
+            _say("try", step, name, new)
             file.put(name, new)
             _say("put", step, name, new)
     file.rewrite(file.marks)

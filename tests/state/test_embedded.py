@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from privyseald.clock import SystemClock
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import StateUnavailable
+from privyseald.state.counter import Counter
 from privyseald.state.embedded import EmbeddedState
 from privyseald.state.high_water_file import HighWaterFile
 from privyseald.state.state import HIGHEST
+from privyseald.state.values import Values
 from state_home import step_of
 
 
@@ -57,6 +60,17 @@ def blocked_replacement(path: Path) -> Iterator[None]:
         path.with_name(path.name + ".new").rmdir()
 
 
+def opened(path: Path, compact_after: int) -> EmbeddedState:
+    """Return a state whose high-water file is replaced after so many lines."""
+    file = HighWaterFile.open_path(path, compact_after=compact_after)
+    return EmbeddedState(file, Values(file.beside(".values"), SystemClock()))
+
+
+def mark(value: int) -> Counter:
+    """Return a counter as a line with a mark alone says it."""
+    return Counter(value, value)
+
+
 def lines_in(path: Path) -> int:
     """Return how long the file is."""
     return len(path.read_bytes().splitlines())
@@ -68,7 +82,7 @@ def marks_in(path: Path) -> dict[str, int]:
     copy.write_bytes(path.read_bytes())
     file = HighWaterFile.open_path(copy)
     file.close()
-    return file.marks
+    return {name: counter.given for name, counter in file.marks.items()}
 
 
 def test_the_file_is_private_and_made_with_its_directory(path: Path) -> None:
@@ -154,7 +168,7 @@ async def test_a_replacement_counts_when_its_directory_is_synced(
     monkeypatch.setattr(os, "fsync", note_fsync)
     monkeypatch.setattr(os, "fdatasync", note_fdatasync)
     with pytest.raises(OSError, match="Input/output"):
-        state._file.rewrite({"n": 1})
+        state._file.rewrite({"n": mark(1)})
     await state.advance("n", step_of(7, HIGHEST, 0))
     await state.advance("n", step_of(8, HIGHEST, 0))
 
@@ -163,7 +177,7 @@ async def test_a_replacement_counts_when_its_directory_is_synced(
 
 async def test_a_compaction_that_fails_harms_nothing(path: Path) -> None:
     """Marks count as long as they can be added; the compaction is tried again, and told of."""
-    state = EmbeddedState(HighWaterFile.open_path(path, compact_after=5))
+    state = opened(path, compact_after=5)
     with blocked_replacement(path), capture_logs() as log:
         for value in range(1, 8):
             assert value == await state.advance("n", step_of(value, HIGHEST, 0))
@@ -179,7 +193,7 @@ async def test_a_compaction_that_fails_harms_nothing(path: Path) -> None:
 
 async def test_a_compaction_keeps_the_marks_of_all(path: Path) -> None:
     """The file stays small, whatever the number of steps, and holds every counter."""
-    state = EmbeddedState(HighWaterFile.open_path(path, compact_after=10))
+    state = opened(path, compact_after=10)
     for value in range(1, 101):
         steps = [state.advance(f"n{each}", step_of(value, HIGHEST, 0)) for each in range(3)]
         await asyncio.gather(*steps)
@@ -209,7 +223,7 @@ def test_a_torn_last_line_is_dropped(path: Path, torn: bytes) -> None:
     path.write_bytes(b"n 1000\nm 5\n" + torn)
 
     file = HighWaterFile.open_path(path)
-    file.put("n", 1_001)
+    file.put("n", mark(1_001))
     file.close()
 
     assert b"n 1000\nm 5\nn 1001\n" == path.read_bytes()
@@ -218,7 +232,20 @@ def test_a_torn_last_line_is_dropped(path: Path, torn: bytes) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"n", b"n 12x", b"n  12", b"n -1", b"n 1.5", b"n 12 ", b"\xff 12", b"\0\0", b"n 1" * 9],
+    [
+        b"",
+        b"n",
+        b"n 12x",
+        b"n  12",
+        b"n -1",
+        b"n 1.5",
+        b"n 12 ",
+        b"\xff 12",
+        b"\0\0",
+        b"n 1" * 9,
+        b"n 1 2 3",
+        b"n 1 2 3 4 5 x",
+    ],
 )
 def test_a_damaged_line_is_refused_by_name(path: Path, line: bytes) -> None:
     """A line that can't be read stops the start, and the message names line and file."""
@@ -243,7 +270,7 @@ def test_the_highest_mark_of_a_name_counts(path: Path) -> None:
 def test_a_second_process_is_refused_and_told_why(path: Path) -> None:
     """Two processes on one file would hand out the same values: the second does not start."""
     file = HighWaterFile.open_path(path)
-    file.put("n", 1)
+    file.put("n", mark(1))
     program = (
         "import sys; from pathlib import Path; "
         "from privyseald.state.embedded import EmbeddedState; "

@@ -1,7 +1,9 @@
 """A file of high-water marks that neither a crash nor a full disk can undo.
 
-Each line is a name and a mark; the highest mark of a name counts. A line stands once it is
-synced, so what follows the last line break after a crash never counted for anybody.
+Each line is a name and a mark, up to which values may have been given; the highest mark of a
+name counts. A line of seven words says all that a `Counter` is made of, and stands for all lines
+before it. A line stands once it is synced, so what follows the last line break after a crash
+never counted for anybody.
 """
 
 import errno
@@ -9,25 +11,29 @@ import fcntl
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import structlog
 
 from privyseald.config_error import ConfigInvalid
+from privyseald.state.counter import Counter
 
-_LINE = re.compile(rb"([!-~]+) ([0-9]{1,16})")
+_LINE = re.compile(rb"([!-~]+) ([0-9]{1,16})((?: [0-9]{1,16}){5})?")
 _PLAIN = "!\"#$&'()*+,/:;<=>?@[\\]^`{|}~"
 _log = structlog.get_logger("privyseald.state")
 
 
 class HighWaterFile:
-    """The marks by name, in memory and in the file. For one thread at a time.
+    """Counters by name as they stand in the file, the mark as `given`. For one thread at a time.
 
     A lock file beside it keeps other processes out. The file itself is replaced now and then.
     """
 
-    def __init__(self, path: Path, lock: int, marks: dict[str, int], compact_after: int) -> None:
+    def __init__(
+        self, path: Path, lock: int, marks: dict[str, Counter], compact_after: int
+    ) -> None:
         self.marks = marks
         self._path = path
         self._lock = lock
@@ -65,9 +71,12 @@ class HighWaterFile:
             raise
         return file
 
-    def put(self, name: str, mark: int) -> None:
-        """Add a line and sync it. Raises OSError; then the mark does not count."""
-        line = _line(name, mark)
+    def put(self, name: str, mark: Counter) -> None:
+        """Add a line and sync it. Raises OSError; then it does not count, but may stand there
+        after a crash.
+        """
+        known = self.marks.get(name, Counter())
+        line = _short_line(name, mark) if _raised(known, mark.given) == mark else _line(name, mark)
         self._settle()
         if self._is_torn:
             os.ftruncate(self._file, self._size)
@@ -81,8 +90,8 @@ class HighWaterFile:
         if self._lines >= self._compact_after:
             self._compact()
 
-    def rewrite(self, marks: Mapping[str, int]) -> None:
-        """Replace the file by one with a line for each of these marks. Raises OSError."""
+    def rewrite(self, marks: Mapping[str, Counter]) -> None:
+        """Replace the file by one with a line for each of these counters. Raises OSError."""
         self._lines = 0
         content = b"".join(_line(name, mark) for name, mark in marks.items())
         spare = _beside(self._path, ".new")
@@ -99,6 +108,10 @@ class HighWaterFile:
         self._file, self._size, self._is_torn = file, len(content), False
         self._is_settled = False
         self._settle()
+
+    def beside(self, suffix: str) -> Path:
+        """Return the path of a file that the same lock guards."""
+        return _beside(self._path, suffix)
 
     def close(self) -> None:
         """Let the file and its lock go."""
@@ -131,8 +144,21 @@ def _write_whole(file: int, content: bytes, offset: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _line(name: str, mark: int) -> bytes:
-    return f"{quote(name, safe=_PLAIN)} {mark}\n".encode("ascii")
+def _short_line(name: str, mark: Counter) -> bytes:
+    return f"{quote(name, safe=_PLAIN)} {mark.given}\n".encode("ascii")
+
+
+def _line(name: str, mark: Counter) -> bytes:
+    if mark == _raised(Counter(), mark.given):
+        return _short_line(name, mark)
+    numbers = f"{mark.given} {mark.last} {mark.start} {mark.before} {mark.skip_from} {mark.skip_to}"
+    return f"{quote(name, safe=_PLAIN)} {numbers}\n".encode("ascii")
+
+
+def _raised(mark: Counter, given: int) -> Counter:
+    """Return the counter after a line with a mark alone."""
+    given = max(mark.given, given)
+    return replace(mark, last=max(mark.last, given), given=given)
 
 
 def _beside(path: Path, suffix: str) -> Path:
@@ -146,13 +172,13 @@ def _unusable(path: Path, error: OSError) -> ConfigInvalid:
     )
 
 
-def _read(path: Path) -> dict[str, int]:
-    """Return the highest mark of each name."""
+def _read(path: Path) -> dict[str, Counter]:
+    """Return the counter that the lines of each name amount to."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return {}
-    marks: dict[str, int] = {}
+    marks: dict[str, Counter] = {}
     # What follows the last line break was cut off by a crash before it was synced.
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         match = _LINE.fullmatch(line)
@@ -161,6 +187,10 @@ def _read(path: Path) -> dict[str, int]:
                 f"state.path: line {number} of {path} is damaged; restore the file, or "
                 "remove it once every nonce that was given out lies behind the clock"
             )
-        name = unquote(match[1].decode("ascii"))
-        marks[name] = max(marks.get(name, 0), int(match[2]))
+        name, given = unquote(match[1].decode("ascii")), int(match[2])
+        if match[3]:
+            last, *others = map(int, match[3].split())
+            marks[name] = Counter(last, given, *others)
+        else:
+            marks[name] = _raised(marks.get(name, Counter()), given)
     return marks
