@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from fakes import NOW_MS, FakeClock
 from privyseald.key import Key, KeyState
-from privyseald.sessions import Sessions
+from privyseald.sessions.sessions import Sessions
 from privyseald.venues.venue import Session
 
 KEY = Key("desk-1", "kiiex", "production", "hmac-sha256", "public", KeyState.ENABLED, 1, NOW_MS, 0)
@@ -22,6 +22,12 @@ class VenueDesk:
         self.refusal: BaseException | None = None
         self._clock = clock
         self._life_ms = life_ms
+
+    async def asked(self, times: int) -> None:
+        """Wait until the venue has been asked so often."""
+        async with asyncio.timeout(10):
+            while self.calls < times:  # noqa: ASYNC110  # a coroutine that nobody rings
+                await asyncio.sleep(0.001)
 
     async def log_in(self) -> Session:
         """Return a session with a token of its own."""
@@ -41,6 +47,7 @@ async def login(
     key: Key = KEY,
     *,
     force: bool = False,
+    has_code: bool = False,
 ) -> str:
     """Log in and return the token."""
-    return (await sessions.login(key, log_in, force=force)).token
+    return (await sessions.login(key, log_in, force=force, has_code=has_code)).token

@@ -32,7 +32,7 @@ from privyseald.secretstore.escrow import Escrow
 from privyseald.secretstore.escrowed_store import EscrowedStore
 from privyseald.secretstore.own_sealing_key import own_sealing_key
 from privyseald.secretstore.store import SecretStore
-from privyseald.sessions import Sessions
+from privyseald.sessions.sessions import Sessions
 from privyseald.state.sealed_values import SealedValues
 from privyseald.tls_files import read_tls
 from privyseald.usecases.create_key import CreateKey
@@ -43,6 +43,7 @@ from privyseald.usecases.keys import Keys
 from privyseald.usecases.login import Login
 from privyseald.usecases.logout import Logout
 from privyseald.usecases.open_key import OpenedKey, OpenKey, match_venue
+from privyseald.usecases.open_session import OpenSession
 from privyseald.usecases.reconcile import Reconcile
 from privyseald.usecases.reconcile_watch import ReconcileWatch
 from privyseald.usecases.retirement import Retirement
@@ -136,7 +137,10 @@ class App:
         offsets = ClockOffsets(clock, venues, outbound, _offset_rules(config))
         self._open.push_async_callback(offsets.close)
         open_key, nonces = OpenKey(cache, clock), NonceSource(state, clock, offsets.of)
-        sessions, idempotency = Sessions(clock), Idempotency(sealed, clock)
+        sessions, idempotency = Sessions(state, sealed, clock), Idempotency(sealed, clock)
+        self._open.push_async_callback(sessions.settle)
+        open_session = OpenSession(nonces, sessions, offsets)
+        login = Login(policy, open_key, open_session)
         receive = Receive(self._store)
         # A key that a venue has issued must reach the store before that is closed.
         self._open.push_async_callback(idempotency.settle)
@@ -151,7 +155,7 @@ class App:
         servicers = {
             "privyseal.v1.SigningService": SigningServicer(
                 Sign(policy, open_key, nonces, sessions, idempotency),
-                Login(policy, open_key, nonces, sessions, offsets),
+                login,
                 Logout(policy, open_key, sessions, outbound),
                 CreateKey(policy, venues, self._store, cache, open_key, idempotency, issue_key),
             ),
@@ -188,6 +192,8 @@ class App:
         self._open.push_async_callback(self._stop_serving)
         readiness = asyncio.create_task(self._watch_readiness(cache))
         self._open.callback(readiness.cancel)
+        hearing = asyncio.create_task(sessions.run())
+        self._open.callback(hearing.cancel)
         retiring = asyncio.create_task(retirement.run())
         self._open.callback(retiring.cancel)
         longest_ms = config.longest_creation_ms

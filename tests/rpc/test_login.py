@@ -273,19 +273,22 @@ async def test_a_refused_login_does_not_stop_signing(stopped: Service) -> None:
 
 
 async def test_a_locked_user_is_left_alone(stopped: Service, clock: FakeClock) -> None:
-    """A lock is told as one for an hour, without another call to the venue."""
+    """A lock is told as one, without another call to the venue, until a custodian enables the
+    key: then the venue is asked again.
+    """
     operator = await stopped.as_caller(OPERATOR)
     stopped.sandbox.accounts.kiiex["149"].locked = True
     first = await failure_of(login(operator))
     stopped.sandbox.unlock("149")
-    clock.advance(1_000_000)
+    clock.advance(10 * 86_400_000)
     second = await failure_of(login(operator, force=True))
     assert (first.code, first.reason) == ("FAILED_PRECONDITION", "VENUE_ACCOUNT_LOCKED")
-    assert (first.retry_after_ms, second.retry_after_ms) == (3_600_000, 2_600_000)
+    assert (first.retry_after_ms, second.retry_after_ms) == (None, None)
     assert first.message == second.message
     assert "an administrator of KIIEX must unlock it" in first.message
+    assert "'privyseal keys enable kx'" in first.message
     assert calls(stopped, "kiiex", "AuthenticateUser") == 1
-    clock.advance(2_600_000)
+    await operator.keys.EnableKey(key_service_pb2.EnableKeyRequest(name="keys/kx"))
     assert (await login(operator)).session.user_id == "149"
 
 

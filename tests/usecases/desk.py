@@ -13,7 +13,7 @@ from privyseald.secretstore.cache import CachePolicy, KeyCache
 from privyseald.secretstore.document import KeyDocument
 from privyseald.secretstore.escrow import Escrow
 from privyseald.secretstore.escrowed_store import EscrowedStore
-from privyseald.sessions import Sessions
+from privyseald.sessions.sessions import Sessions
 from privyseald.signing.generate import generate
 from privyseald.signing.secret import SecretBytes
 from privyseald.usecases.create_key import CreateKey
@@ -83,8 +83,9 @@ class Desk:
             CachePolicy(),
         )
         self.open_key = OpenKey(self.cache, self.clock)
-        self.idempotency = Idempotency(sealed(FakeState(self.clock)), self.clock)
-        self.sessions = Sessions(self.clock)
+        state = FakeState(self.clock)
+        self.idempotency = Idempotency(sealed(state), self.clock)
+        self.sessions = Sessions(state, sealed(state), self.clock)
         policy = allow_all()
         self.saga = CreateKeySaga(
             self.whole_store,

@@ -46,7 +46,7 @@ async def test_a_disabled_key_stops_here_at_once(desk: Desk, lost: bool) -> None
     )
     lost = False
 
-    assert desk.sessions.current(key) is None
+    assert await desk.sessions.current(key) is None
     with pytest.raises(KeyDisabled):
         await desk.open_key("desk-1")
 
@@ -64,7 +64,7 @@ async def test_a_deleted_key_stops_here_at_once(desk: Desk, lost: bool) -> None:
     await asyncio.gather(desk.keys.delete(OPERATOR, "desk-1", Entry("rpc")), return_exceptions=True)
     lost = False
 
-    assert desk.sessions.current(key) is None
+    assert await desk.sessions.current(key) is None
     with pytest.raises(KeyUnknown):
         await desk.open_key("desk-1")
 

@@ -105,7 +105,7 @@ async def test_what_is_in_memory_goes_whatever_the_store_says(desk: Desk, error:
         await rotate(OPERATOR, command, Entry("rpc"))
     desk.store.after = _well
 
-    assert desk.sessions.current(key) is None
+    assert await desk.sessions.current(key) is None
     assert 2 == (await desk.open_key("desk-1")).credential.key.version
     assert isinstance(command.delivery, Plaintext)
     assert bytes(8) == command.delivery.material.reveal()

@@ -66,12 +66,10 @@ class SealedValues:
 
     async def _opened(self) -> SecretBytes:
         """Return the key, read once for all who wait."""
-        while self._key is None:
-            if self._reading is None:
-                self._reading = asyncio.ensure_future(self._get_key())
-                self._reading.add_done_callback(self._keep)
-            await asyncio.shield(self._reading)
-        return self._key
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._get_key())
+            self._reading.add_done_callback(self._keep)
+        return await asyncio.shield(self._reading)
 
     def _keep(self, done: "asyncio.Task[SecretBytes]") -> None:
         self._reading = None

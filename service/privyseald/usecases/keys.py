@@ -1,14 +1,19 @@
 """Looking after keys: get, list, disable, enable, delete."""
 
+import structlog
+
 from privyseald.audit.entry import Entry
 from privyseald.caller import Caller
+from privyseald.errors import PrivysealError, Unavailable
 from privyseald.key import Key, KeyState
 from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy
 from privyseald.secretstore.cache import KeyCache
 from privyseald.secretstore.store import KeyPage, SecretStore
-from privyseald.sessions import Sessions
+from privyseald.sessions.sessions import Sessions
 from privyseald.usecases.open_key import OpenedKey
+
+_log = structlog.get_logger("privyseald.keys")
 
 
 class Keys:
@@ -52,9 +57,21 @@ class Keys:
         return await self._set_state(key_id, KeyState.DISABLED, entry)
 
     async def enable(self, caller: Caller, key_id: str, entry: Entry) -> Key:
-        """Let a disabled key be used again. Raises KeyUnknown, KeyCreating."""
+        """Let a disabled key be used again, and its account be logged in to after a refusal.
+        Raises KeyUnknown, KeyCreating.
+        """
         entry.rule = self._policy.check(caller, Action.ENABLE_KEY, key_id)
-        return await self._set_state(key_id, KeyState.ENABLED, entry)
+        key = await self._set_state(key_id, KeyState.ENABLED, entry)
+        # While it was disabled no session was used; the one from before must not come back.
+        await self._sessions.drop(key_id)
+        try:
+            opened = await self._cache.open(key_id)
+        except PrivysealError:
+            # The account as the store tells it; a server of custodians may not read keys.
+            await self._sessions.pardon(key)
+        else:
+            await self._sessions.pardon(opened.credential.key)
+        return key
 
     async def delete(self, caller: Caller, key_id: str, entry: Entry) -> None:
         """Remove a key for good. Raises KeyUnknown."""
@@ -62,17 +79,21 @@ class Keys:
         try:
             await self._store.delete(key_id)
         finally:
-            self._forget(key_id)
+            await self._forget(key_id)
 
     async def _set_state(self, key_id: str, state: KeyState, entry: Entry) -> Key:
         try:
             key = await self._store.set_state(key_id, state)
         finally:
-            self._forget(key_id)
+            await self._forget(key_id)
         entry.venue, entry.key_version = key.venue, key.version
         return key
 
-    def _forget(self, key_id: str) -> None:
+    async def _forget(self, key_id: str) -> None:
         """Let go of the key, also where the store failed: the change may have landed there."""
         self._cache.forget(key_id)
-        self._sessions.drop(key_id)
+        try:
+            await self._sessions.drop(key_id)
+        except Unavailable as error:
+            # Nobody uses the session of a key that is disabled or gone.
+            _log.warning("session not dropped", key=f"keys/{key_id}", advice=error.message)

@@ -5,9 +5,9 @@ from privyseald.caller import Caller
 from privyseald.outbound.outbound import Outbound
 from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy
-from privyseald.sessions import Sessions
-from privyseald.usecases.login import session_venue
+from privyseald.sessions.sessions import Sessions
 from privyseald.usecases.open_key import OpenKey
+from privyseald.usecases.open_session import session_venue
 
 
 class Logout:
@@ -28,6 +28,6 @@ class Logout:
         key = opened.credential.key
         entry.venue, entry.key_version = key.venue, key.version
         venue = session_venue(opened)
-        session = self._sessions.drop(key_id)
+        session = await self._sessions.drop(key_id)
         if session is not None:
             await venue.logout(opened.credential, opened.environment, session, self._outbound)

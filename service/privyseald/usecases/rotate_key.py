@@ -2,12 +2,14 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import structlog
 
 from privyseald.audit.entry import Entry
 from privyseald.caller import Caller
 from privyseald.clock import Clock
-from privyseald.errors import FieldInvalid
+from privyseald.errors import FieldInvalid, Unavailable
 from privyseald.idempotency.idempotency import Idempotency
 from privyseald.key import Algorithm, Key
 from privyseald.policy.action import Action
@@ -17,7 +19,7 @@ from privyseald.secretstore.document import KeyDocument
 from privyseald.secretstore.previous import Previous
 from privyseald.secretstore.refusals import in_transit
 from privyseald.secretstore.store import SecretStore
-from privyseald.sessions import Sessions
+from privyseald.sessions.sessions import Sessions
 from privyseald.signing.generate import generate
 from privyseald.signing.schemes import make_signer
 from privyseald.usecases.answer_codec import KeyCodec
@@ -26,6 +28,8 @@ from privyseald.usecases.open_key import OpenedKey, match_venue
 from privyseald.usecases.retirement import Retirement
 from privyseald.venues.kinds import check_fields
 from privyseald.venues.registry import Venues
+
+_log = structlog.get_logger("privyseald.keys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +121,17 @@ class RotateKey:
             # Also where the store failed: the change may have landed there.
             received.material.wipe()
             self._cache.forget(command.key_id)
-            self._sessions.drop(command.key_id)
             self._retirement.expect(command.key_id, until_ms)
+            await self._let_go(replace(key, public_id=document.public_id))
+
+    async def _let_go(self, key: Key) -> None:
+        """End the session of the version before, and have the venue asked anew what it refused."""
+        try:
+            await self._sessions.drop(key.key_id)
+            await self._sessions.pardon(key)
+        except Unavailable as error:
+            # The session is not used with another version; a refusal that stands is told.
+            _log.warning("session not dropped", key=key.name, advice=error.message)
 
     async def _received(
         self, command: RotateKeyCommand, key: Key, algorithm: Algorithm

@@ -9,7 +9,7 @@ from privyseald.idempotency.idempotency import Idempotency
 from privyseald.nonces import NonceSource
 from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy
-from privyseald.sessions import Sessions
+from privyseald.sessions.sessions import Sessions
 from privyseald.signing import eip191
 from privyseald.signing.document_digest import DocumentDigest
 from privyseald.strict_json import parse_object
@@ -119,8 +119,12 @@ class Sign:
     async def _sign_request(self, request: HttpRequest, opened: OpenedKey) -> Signed:
         credential, venue = opened.credential, opened.venue
         session: Session | None = None
-        if opens_sessions(venue) and venue.session_use(credential) is not SessionUse.NEVER:
-            session = self._sessions.current(credential.key)
+        use = venue.session_use(credential) if opens_sessions(venue) else SessionUse.NEVER
+        if use is not SessionUse.NEVER:
+            session = await self._sessions.current(credential.key)
+            if session is None and use is SessionUse.REQUIRED:
+                # One that was opened at another server a moment ago shall count.
+                session = await self._sessions.current(credential.key, fresh=True)
         policy = venue.nonce_policy(credential, session)
         moment, signed = await self._nonces.spend(
             credential.key,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fakes import FakeClock
+from fakes import FakeClock, FakeState, sealed
 from privyseald.errors import (
     LoginBackingOff,
     VenueAccountLocked,
@@ -17,7 +17,7 @@ from privyseald.errors import (
     VenueRefused,
     VenueUnreachable,
 )
-from privyseald.sessions import Sessions
+from privyseald.sessions.sessions import Sessions
 from session_desk import KEY, VenueDesk, login
 
 
@@ -36,7 +36,8 @@ def venue(clock: FakeClock) -> VenueDesk:
 @pytest.fixture
 def sessions(clock: FakeClock) -> Sessions:
     """No sessions yet."""
-    return Sessions(clock)
+    state = FakeState(clock)
+    return Sessions(state, sealed(state), clock)
 
 
 @pytest.fixture(autouse=True)
@@ -112,24 +113,29 @@ async def test_a_longer_wait_of_the_venues_own_counts(
     assert 1 == venue.calls
 
 
-async def test_a_locked_account_is_left_alone_for_an_hour(
+async def test_a_locked_account_is_left_alone_until_a_custodian_acts(
     clock: FakeClock, sessions: Sessions, venue: VenueDesk
 ) -> None:
-    """A lock is told as a lock, with the time that is left, and is not tried against."""
-    venue.refusal = VenueAccountLocked("locked", metadata={"venue": "kiiex"})
-    with pytest.raises(VenueAccountLocked) as refused:
+    """A lock is told as a lock, for weeks, and nothing is tried against it, whatever code comes
+    along; a pardon ends that, and what was counted before.
+    """
+    venue.refusal = VenueAccountLocked("locked", metadata={"venue": "kiiex"}, retry_after_ms=1_000)
+    with pytest.raises(VenueAccountLocked, match="locked; no login is tried until a custodian"):
         await login(sessions, venue.log_in)
-    assert 3_600_000 == refused.value.retry_after_ms
 
-    clock.advance(3_599_000)
-    for force in (False, True):
-        with pytest.raises(VenueAccountLocked) as refused:
-            await login(sessions, venue.log_in, force=force)
-    assert (1_000, {"venue": "kiiex"}, 1) == (
-        refused.value.retry_after_ms,
-        refused.value.metadata,
-        venue.calls,
-    )
+    for _ in range(20):
+        clock.advance(86_400_000)
+        for force, has_code in ((False, False), (True, False), (False, True)):
+            with pytest.raises(VenueAccountLocked, match="privyseal keys enable desk-1") as told:
+                await login(sessions, venue.log_in, force=force, has_code=has_code)
+            assert (None, {"venue": "kiiex"}) == (told.value.retry_after_ms, told.value.metadata)
+    assert 1 == venue.calls
+
+    await sessions.pardon(KEY)
+    venue.refusal = VenueRefused("no")
+    with pytest.raises(VenueRefused) as refused:
+        await login(sessions, venue.log_in)
+    assert (30_000, 2) == (refused.value.retry_after_ms, venue.calls)
 
 
 async def test_two_key_ids_of_one_account_back_off_together(

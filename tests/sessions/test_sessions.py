@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from fakes import NOW_MS, FakeClock
+from fakes import NOW_MS, FakeClock, FakeState, sealed
 from privyseald.errors import (
     LoginBackingOff,
     VenueOutcomeUnknown,
     VenueRefused,
 )
-from privyseald.sessions import Sessions
+from privyseald.sessions.sessions import Sessions
 from session_desk import KEY, LIFE_MS, VenueDesk, login
 
 MARGIN_MS = 10_000
@@ -34,7 +34,8 @@ def venue(clock: FakeClock) -> VenueDesk:
 @pytest.fixture
 def sessions(clock: FakeClock) -> Sessions:
     """No sessions yet."""
-    return Sessions(clock)
+    state = FakeState(clock)
+    return Sessions(state, sealed(state), clock)
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +62,7 @@ async def test_a_session_is_used_again(sessions: Sessions, venue: VenueDesk) -> 
     await login(sessions, venue.log_in)
 
     assert "token-1" == await login(sessions, venue.log_in)
-    current = sessions.current(KEY)
+    current = await sessions.current(KEY)
     assert current is not None
     assert ("token-1", 1) == (current.token, venue.calls)
 
@@ -79,7 +80,7 @@ async def test_a_session_ends_a_margin_before_its_life(
     clock.advance(used_ms - MARGIN_MS - 1)
     assert "token-1" == await login(sessions, venue.log_in)
     clock.advance(1)
-    assert sessions.current(KEY) is None
+    assert await sessions.current(KEY) is None
     assert "token-2" == await login(sessions, venue.log_in)
 
 
@@ -92,7 +93,7 @@ async def test_a_clock_step_never_prolongs_a_session(
     clock.step(step_ms)
     clock.advance(LIFE_MS - MARGIN_MS)
 
-    assert sessions.current(KEY) is None
+    assert await sessions.current(KEY) is None
 
 
 @pytest.mark.parametrize("change", [{"version": 2}, {"create_time_ms": NOW_MS + 1}])
@@ -104,9 +105,9 @@ async def test_another_credential_has_no_part_in_the_session(
     successor = replace(KEY, version=change.get("version", 1))
     successor = replace(successor, create_time_ms=change.get("create_time_ms", NOW_MS))
 
-    assert sessions.current(successor) is None
+    assert await sessions.current(successor) is None
     assert "token-2" == await login(sessions, venue.log_in, successor)
-    assert sessions.current(KEY) is None
+    assert await sessions.current(KEY) is None
 
 
 async def test_another_credential_does_not_join_a_login_under_way(
@@ -115,16 +116,16 @@ async def test_another_credential_does_not_join_a_login_under_way(
     """A login of the old version serves only those who asked with the old version."""
     venue.open.clear()
     old = asyncio.ensure_future(login(sessions, venue.log_in))
-    await asyncio.sleep(0)
+    await venue.asked(1)
     new = asyncio.ensure_future(login(sessions, venue.log_in, replace(KEY, version=2)))
     await asyncio.sleep(0)
     venue.open.set()
 
     assert ["token-1", "token-2"] == [await old, await new]
-    current = sessions.current(replace(KEY, version=2))
+    current = await sessions.current(replace(KEY, version=2))
     assert current is not None
     assert "token-2" == current.token
-    assert sessions.current(KEY) is None
+    assert await sessions.current(KEY) is None
 
 
 async def test_a_forced_login_replaces_the_session(sessions: Sessions, venue: VenueDesk) -> None:
@@ -159,26 +160,30 @@ async def test_a_dropped_session_is_gone(sessions: Sessions, venue: VenueDesk) -
     """`drop` returns the session once, and nobody gets it again."""
     await login(sessions, venue.log_in)
 
-    dropped = sessions.drop(KEY.key_id)
+    dropped = await sessions.drop(KEY.key_id)
 
     assert dropped is not None
     assert "token-1" == dropped.token
-    assert (None, None) == (sessions.drop(KEY.key_id), sessions.current(KEY))
+    assert (None, None) == (await sessions.drop(KEY.key_id), await sessions.current(KEY))
     assert "token-2" == await login(sessions, venue.log_in)
 
 
+@pytest.mark.parametrize("is_at_the_venue", [True, False])
 async def test_a_login_under_way_at_a_drop_is_not_kept(
-    sessions: Sessions, venue: VenueDesk
+    sessions: Sessions, venue: VenueDesk, is_at_the_venue: bool
 ) -> None:
     """After a key was disabled or logged out, no older login puts a session back."""
     venue.open.clear()
     early = asyncio.ensure_future(login(sessions, venue.log_in))
-    await asyncio.sleep(0)
-    sessions.drop(KEY.key_id)
+    if is_at_the_venue:
+        await venue.asked(1)
+    else:
+        await asyncio.sleep(0)
+    await sessions.drop(KEY.key_id)
     venue.open.set()
 
     assert "token-1" == await early
-    assert sessions.current(KEY) is None
+    assert await sessions.current(KEY) is None
     assert "token-2" == await login(sessions, venue.log_in)
 
 
@@ -188,9 +193,8 @@ async def test_a_login_begun_after_a_drop_is_the_one_that_is_kept(
     """The end of the older login does not touch the newer one."""
     venue.open.clear()
     early = asyncio.ensure_future(login(sessions, venue.log_in))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    sessions.drop(KEY.key_id)
+    await venue.asked(1)
+    await sessions.drop(KEY.key_id)
     gate, venue.open = venue.open, asyncio.Event()
     late = asyncio.ensure_future(login(sessions, venue.log_in))
     await asyncio.sleep(0)
@@ -252,7 +256,7 @@ async def test_a_login_that_all_callers_left_ends_quietly(
     venue.refusal = None
 
     if kind is None:
-        assert sessions.current(KEY) is not None
+        assert await sessions.current(KEY) is not None
     elif kind is VenueRefused:
         with pytest.raises(LoginBackingOff):
             await login(sessions, venue.log_in)
