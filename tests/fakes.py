@@ -19,7 +19,7 @@ from privyseald.signing.secret import SecretBytes
 from privyseald.signing.signer import Credential
 from privyseald.state.counter import Counter
 from privyseald.state.sealed_values import SealedValues
-from privyseald.state.state import Step, Value
+from privyseald.state.state import State, Step, Value
 
 _T = TypeVar("_T")
 NOW_MS = 1_700_000_000_000
@@ -318,7 +318,7 @@ class FakeState:
         return version in (None, found.version if found else 0)
 
 
-def sealed(state: FakeState) -> SealedValues:
+def sealed(state: State) -> SealedValues:
     """Return a way to the state under a key that is always the same."""
 
     async def key() -> SecretBytes:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+# Short, as a test waits for its end.
+CLAIM_TTL_MS = 1_000
 ID = "8b1f3a52-5f0e-4a1c-9a51-0b8f1d6f7c11"
 
 
