@@ -16,7 +16,7 @@ from privyseald.open_state import open_state
 from privyseald.state_config import StateConfig
 
 
-def _say(word: object) -> None:
+def _say(word: str) -> None:
     sys.stdout.write(f"{word}\n")
     sys.stdout.flush()
 
@@ -31,7 +31,8 @@ async def _main(url: str, scope: str, request_id: str) -> None:
     state = await open_state(StateConfig(url=url), clock)
     idempotency = Idempotency(sealed(state), clock, claim_ttl_ms=CLAIM_TTL_MS)
     try:
-        _say(await idempotency.once(scope, request_id, b"f", _work, CODEC))
+        answer = await idempotency.once(scope, request_id, b"f", _work, CODEC)
+        _say(str(answer))
     except PrivysealError as error:
         _say(error.reason)
     await state.close()

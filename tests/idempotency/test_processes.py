@@ -44,7 +44,7 @@ def idempotency(state: State) -> Idempotency:
 def replica(server: ValkeyServer) -> Iterator["Popen[str]"]:
     """Start another replica, and return once it is at work."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, _PROGRAM, server.url, _SCOPE, ID]
+    command = [sys.executable, str(_PROGRAM), server.url, _SCOPE, ID]
     with Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
