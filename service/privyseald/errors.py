@@ -25,7 +25,7 @@ PrivysealError
   Overloaded                 too much at once
   Unavailable                something below is away; `retry_after_ms` says when to try again
     SecretStoreSealed, SecretStoreUnreachable, EscrowUnavailable, StateUnavailable,
-    ClockSkewed, AuditUnavailable
+    ClockSkewed, AuditUnavailable, ServerStopping
     VenueUnreachable         the venue did not get the request
     VenueOutcomeUnknown      the venue may have acted on the request
   RpcNotImplemented          the RPC is part of the contract, but not of this release
@@ -335,6 +335,12 @@ class AuditUnavailable(Unavailable):
     """The audit line could not be written, so the answer was withheld."""
 
     reason = "AUDIT_UNAVAILABLE"
+
+
+class ServerStopping(Unavailable):
+    """The server stops, and ends its streams; another one takes them."""
+
+    reason = "SERVER_STOPPING"
 
 
 class VenueUnreachable(Unavailable):

@@ -293,6 +293,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"key": "keys/wallet"}
     """
+    ERROR_REASON_SERVER_STOPPING: _ErrorReason.ValueType  # 49
+    """UNAVAILABLE. The server stops, or starts anew, and ends its streams. Open the stream again:
+    another server takes it, or this one when it is back.
+
+        {}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists what stands in `google.rpc.ErrorInfo.reason` for the domain
@@ -570,5 +576,11 @@ ERROR_REASON_NONCE_UNSUPPORTED: ErrorReason.ValueType  # 48
 """FAILED_PRECONDITION. The key's requests carry no nonce.
 
     {"key": "keys/wallet"}
+"""
+ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 49
+"""UNAVAILABLE. The server stops, or starts anew, and ends its streams. Open the stream again:
+another server takes it, or this one when it is back.
+
+    {}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
