@@ -1,24 +1,28 @@
 """The adapters of the State port under contract, each with a way to end without a goodbye."""
 
+import time
 from pathlib import Path
 from typing import Protocol
 
+from privyseald.clock import Clock
 from privyseald.state.embedded import EmbeddedState
 from privyseald.state.state import HIGHEST, State, Step
+
+_NO_GAP = 10**15
 
 
 def step_of(floor: int, ceiling: int = HIGHEST, slack: int = 500) -> Step:
     """Return a step as a test asks for it, with a gap that no test reaches by chance."""
-    return Step(floor, ceiling, slack, 10**15, 0)
+    return Step(floor, ceiling, slack, _NO_GAP, time.time_ns() // 1_000_000)
 
 
 class StateHome(Protocol):
     """Opens one and the same state again and again."""
 
-    def open(self) -> State:
+    async def start(self) -> State:
         """Return the state, as a process that starts gets it."""
 
-    def crash(self, state: State) -> None:
+    async def kill(self, state: State) -> None:
         """End a state as a killed process does: nothing more is written."""
 
 
@@ -28,9 +32,17 @@ class EmbeddedStateHome:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "nonces.high-water"
 
-    def open(self) -> EmbeddedState:
+    def open(self, clock: Clock | None = None) -> EmbeddedState:
         """Open the file."""
-        return EmbeddedState.open_path(self._path)
+        return EmbeddedState.open_path(self._path, clock)
+
+    async def start(self) -> State:
+        """Open the file."""
+        return self.open()
+
+    async def kill(self, state: State) -> None:
+        """Do as `crash`."""
+        self.crash(state)
 
     def crash(self, state: State) -> None:
         """Close the descriptors, as the kernel does."""

@@ -8,6 +8,7 @@ from privyseald.secretstore.custody import Custody
 from privyseald.secretstore.escrow import Escrow
 from privyseald.secretstore.escrowed_store import EscrowedStore
 from secret_store_home import EmbeddedHome, Home, VaultHome
+from state_home import EmbeddedStateHome, StateHome
 
 
 @pytest.fixture(params=["embedded", "escrowed", "vault", "transit"])
@@ -30,3 +31,10 @@ async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     await house.store.close()
     if request.param == "transit":
         bao.clear_transit()
+
+
+@pytest.fixture(params=["embedded"])
+def state_home(request: pytest.FixtureRequest, tmp_path: Path) -> StateHome:
+    """Each adapter of the State port in turn."""
+    homes = {"embedded": EmbeddedStateHome}
+    return homes[request.param](tmp_path)

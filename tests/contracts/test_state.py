@@ -1,20 +1,12 @@
 import asyncio
-from pathlib import Path
 
 import pytest
 
 from privyseald.errors import StateUnavailable
 from privyseald.state.state import HIGHEST, State
-from state_home import EmbeddedStateHome, StateHome, step_of
+from state_home import StateHome, step_of
 
 SLACK = 500
-
-
-@pytest.fixture(params=["embedded"])
-def state_home(request: pytest.FixtureRequest, tmp_path: Path) -> StateHome:
-    """Each adapter in turn."""
-    homes = {"embedded": EmbeddedStateHome}
-    return homes[request.param](tmp_path)
 
 
 async def step(state: State, floor: int, name: str = "n", ceiling: int = HIGHEST) -> int:
@@ -24,7 +16,7 @@ async def step(state: State, floor: int, name: str = "n", ceiling: int = HIGHEST
 
 async def test_the_floor_counts_where_it_is_higher(state_home: StateHome) -> None:
     """A counter follows its floor, the clock, as long as that runs ahead."""
-    state = state_home.open()
+    state = await state_home.start()
 
     assert [1_000, 2_000, 9_000] == [await step(state, floor) for floor in (1_000, 2_000, 9_000)]
 
@@ -33,7 +25,7 @@ async def test_the_floor_counts_where_it_is_higher(state_home: StateHome) -> Non
 
 async def test_the_last_value_counts_where_the_floor_is_lower(state_home: StateHome) -> None:
     """A clock that stands still or goes back leads to the next value, never to an old one."""
-    state = state_home.open()
+    state = await state_home.start()
     await step(state, 1_000)
 
     assert [1_001, 1_002, 1_003] == [await step(state, floor) for floor in (1_000, 1, 0)]
@@ -43,7 +35,7 @@ async def test_the_last_value_counts_where_the_floor_is_lower(state_home: StateH
 
 async def test_counters_know_nothing_of_one_another(state_home: StateHome) -> None:
     """Each name has a counter of its own."""
-    state = state_home.open()
+    state = await state_home.start()
     await step(state, 9_000, "one")
 
     assert 5 == await step(state, 5, "other")
@@ -53,7 +45,7 @@ async def test_counters_know_nothing_of_one_another(state_home: StateHome) -> No
 
 async def test_a_value_above_the_ceiling_leaves_the_counter(state_home: StateHome) -> None:
     """What is refused is told, again and again the same, and pushes nothing further."""
-    state = state_home.open()
+    state = await state_home.start()
     await step(state, 1_000)
 
     assert [1_001] * 3 == [await step(state, 10, ceiling=1_000) for _ in range(3)]
@@ -64,7 +56,7 @@ async def test_a_value_above_the_ceiling_leaves_the_counter(state_home: StateHom
 
 async def test_a_ceiling_holds_for_callers_at_the_same_time(state_home: StateHome) -> None:
     """However many come at once, no more pass than there is room for."""
-    state = state_home.open()
+    state = await state_home.start()
 
     answers = await asyncio.gather(*(step(state, 1_000, ceiling=1_099) for _ in range(500)))
 
@@ -75,7 +67,7 @@ async def test_a_ceiling_holds_for_callers_at_the_same_time(state_home: StateHom
 
 async def test_callers_at_the_same_time_get_different_values(state_home: StateHome) -> None:
     """5,000 concurrent steps with one floor answer 5,000 values in a row."""
-    state = state_home.open()
+    state = await state_home.start()
 
     answers = await asyncio.gather(*(step(state, 1_000) for _ in range(5_000)))
 
@@ -85,11 +77,11 @@ async def test_callers_at_the_same_time_get_different_values(state_home: StateHo
 
 async def test_an_orderly_restart_skips_nothing(state_home: StateHome) -> None:
     """After `close`, the counter goes on exactly where it was."""
-    state = state_home.open()
+    state = await state_home.start()
     last = [await step(state, 1_000) for _ in range(700)][-1]
     await state.close()
 
-    again = state_home.open()
+    again = await state_home.start()
 
     assert last + 1 == await step(again, 0)
     await again.close()
@@ -98,14 +90,14 @@ async def test_an_orderly_restart_skips_nothing(state_home: StateHome) -> None:
 async def test_a_crash_repeats_nothing(state_home: StateHome) -> None:
     """After a crash the next value is new, and at most the slack above what it had to be."""
     for _ in range(5):
-        state = state_home.open()
+        state = await state_home.start()
         last = [await step(state, 1_000) for _ in range(300)][-1]
         await asyncio.sleep(0.01)
-        state_home.crash(state)
+        await state_home.kill(state)
 
-        again = state_home.open()
+        again = await state_home.start()
         next_value = await step(again, 0)
-        state_home.crash(again)
+        await state_home.kill(again)
 
         assert last < next_value <= last + 1 + SLACK
 
@@ -113,26 +105,26 @@ async def test_a_crash_repeats_nothing(state_home: StateHome) -> None:
 @pytest.mark.parametrize("slack", [0, 1, 2])
 async def test_small_slacks_work(state_home: StateHome, slack: int) -> None:
     """Without room to write ahead each step is written by itself."""
-    state = state_home.open()
+    state = await state_home.start()
 
     answers = [await state.advance("n", step_of(10, HIGHEST, slack)) for _ in range(5)]
-    state_home.crash(state)
+    await state_home.kill(state)
 
     assert [10, 11, 12, 13, 14] == answers
-    again = state_home.open()
+    again = await state_home.start()
     assert 15 <= await step(again, 0) <= 15 + slack
     await again.close()
 
 
 async def test_large_values_are_exact(state_home: StateHome) -> None:
     """Up to HIGHEST no digit is lost, in memory or on disk."""
-    state = state_home.open()
+    state = await state_home.start()
     assert HIGHEST - 1 == await step(state, HIGHEST - 1)
     assert HIGHEST == await step(state, 0)
     assert HIGHEST < await step(state, 0)
     await state.close()
 
-    again = state_home.open()
+    again = await state_home.start()
 
     assert HIGHEST + 1 == await step(again, 0)
     await again.close()
@@ -143,12 +135,12 @@ async def test_large_values_are_exact(state_home: StateHome) -> None:
 )
 async def test_any_name_survives_a_restart(state_home: StateHome, name: str) -> None:
     """A name may hold anything: it neither damages the state nor meets another name."""
-    state = state_home.open()
+    state = await state_home.start()
     await step(state, 1_000, name)
     await step(state, 7, "b")
     await state.close()
 
-    again = state_home.open()
+    again = await state_home.start()
 
     assert [1_001, 8] == [await step(again, 0, name), await step(again, 0, "b")]
     await again.close()
@@ -156,7 +148,7 @@ async def test_any_name_survives_a_restart(state_home: StateHome, name: str) -> 
 
 async def test_a_closed_state_gives_nothing(state_home: StateHome) -> None:
     """After `close` a second one is harmless, and no value is given, old name or new."""
-    state = state_home.open()
+    state = await state_home.start()
     await step(state, 1_000)
     await asyncio.gather(state.close(), state.close())
     await state.close()
@@ -168,13 +160,13 @@ async def test_a_closed_state_gives_nothing(state_home: StateHome) -> None:
 
 async def test_closing_leaves_callers_with_a_clear_answer(state_home: StateHome) -> None:
     """A step that a close overtakes is refused or answered; what was answered stays spent."""
-    state = state_home.open()
+    state = await state_home.start()
     steps = [asyncio.ensure_future(step(state, 1_000, f"n{index % 7}")) for index in range(200)]
     await asyncio.sleep(0)
     await state.close()
     answers = await asyncio.gather(*steps, return_exceptions=True)
 
-    again = state_home.open()
+    again = await state_home.start()
     assert all(isinstance(answer, int | StateUnavailable) for answer in answers)
     for index in range(7):
         given = [answer for answer in answers[index::7] if isinstance(answer, int)]
@@ -185,7 +177,7 @@ async def test_closing_leaves_callers_with_a_clear_answer(state_home: StateHome)
 
 async def test_a_caller_who_goes_away_disturbs_nobody(state_home: StateHome) -> None:
     """Cancelling waiting callers, the first one too, neither stops nor repeats the others."""
-    state = state_home.open()
+    state = await state_home.start()
     steps = [asyncio.ensure_future(step(state, 1_000)) for _ in range(100)]
     await asyncio.sleep(0)
     for each in steps[:50]:
