@@ -12,10 +12,12 @@ class SlowProxy:
     """Forwards to the first target that takes a connection. Use `async with`.
 
     `delay_s` is waited before each piece that goes to the target; it may be changed at any time.
+    `delayed` counts those pieces, from when their wait begins.
     """
 
     def __init__(self, *targets: str) -> None:
         self.delay_s = 0.0
+        self.delayed = 0
         self._targets = [urlsplit(target).netloc.rpartition(":")[::2] for target in targets]
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
@@ -61,6 +63,7 @@ class SlowProxy:
         with suppress(OSError):
             while data := await reader.read(_CHUNK):
                 if is_slow and self.delay_s:
+                    self.delayed += 1
                     await asyncio.sleep(self.delay_s)
                 writer.write(data)
                 await writer.drain()

@@ -14,6 +14,9 @@ from privyseald.clock_offsets import ClockOffsets, OffsetRule
 from privyseald.config import Config
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import PrivysealError, Unavailable
+from privyseald.holds.hold_file import HoldFile
+from privyseald.holds.holds import Holds
+from privyseald.holds.shared_holds import SharedHolds
 from privyseald.idempotency.idempotency import Idempotency
 from privyseald.nonces import NonceSource
 from privyseald.open_state import open_state
@@ -21,6 +24,7 @@ from privyseald.open_store import open_store
 from privyseald.outbound.http import HttpOutbound
 from privyseald.policy.file import load_policy
 from privyseald.policy.policy import Policy
+from privyseald.rpc.hold_servicer import HoldServicer
 from privyseald.rpc.key_servicer import KeyServicer
 from privyseald.rpc.pipeline import Limits, Pipeline
 from privyseald.rpc.procedures import procedures
@@ -34,20 +38,23 @@ from privyseald.secretstore.own_sealing_key import own_sealing_key
 from privyseald.secretstore.store import SecretStore
 from privyseald.sessions.sessions import Sessions
 from privyseald.state.sealed_values import SealedValues
+from privyseald.state.state import State
 from privyseald.tls_files import read_tls
 from privyseald.usecases.create_key import CreateKey
 from privyseald.usecases.create_key_saga import CreateKeySaga, Step
 from privyseald.usecases.delivery import Receive
+from privyseald.usecases.holds import KillSwitch
 from privyseald.usecases.import_key import ImportKey
 from privyseald.usecases.keys import Keys
 from privyseald.usecases.login import Login
 from privyseald.usecases.logout import Logout
 from privyseald.usecases.open_key import OpenedKey, OpenKey, match_venue
 from privyseald.usecases.open_session import OpenSession
+from privyseald.usecases.purge_held import PurgeHeld
 from privyseald.usecases.reconcile import Reconcile
 from privyseald.usecases.reconcile_watch import ReconcileWatch
-from privyseald.usecases.retirement import Retirement
 from privyseald.usecases.resync_nonce import ResyncNonce
+from privyseald.usecases.retirement import Retirement
 from privyseald.usecases.rotate_key import RotateKey
 from privyseald.usecases.sign import Sign
 from privyseald.venues.registry import Venues
@@ -139,8 +146,9 @@ class App:
         open_key, nonces = OpenKey(cache, clock), NonceSource(state, clock, offsets.of)
         sessions, idempotency = Sessions(state, sealed, clock), Idempotency(sealed, clock)
         self._open.push_async_callback(sessions.settle)
-        open_session = OpenSession(nonces, sessions, offsets)
-        login = Login(policy, open_key, open_session)
+        holds, shared_holds = await self._open_holds(state, PurgeHeld(cache, sessions))
+        open_session = OpenSession(holds, nonces, sessions, offsets)
+        login = Login(policy, holds, open_key, open_session)
         receive = Receive(self._store)
         # A key that a venue has issued must reach the store before that is closed.
         self._open.push_async_callback(idempotency.settle)
@@ -154,10 +162,12 @@ class App:
         )
         servicers = {
             "privyseal.v1.SigningService": SigningServicer(
-                Sign(policy, open_key, nonces, sessions, idempotency),
+                Sign(policy, holds, open_key, nonces, sessions, idempotency),
                 login,
                 Logout(policy, open_key, sessions, outbound),
-                CreateKey(policy, venues, self._store, cache, open_key, idempotency, issue_key),
+                CreateKey(
+                    policy, holds, venues, self._store, cache, open_key, idempotency, issue_key
+                ),
             ),
             "privyseal.v1.KeyService": KeyServicer(
                 Keys(policy, self._store, cache, sessions),
@@ -177,11 +187,14 @@ class App:
                 ResyncNonce(policy, open_key, nonces),
             ),
             "privyseal.v1.VenueService": VenueServicer(venues, offsets),
+            "privyseal.v1.HoldService": HoldServicer(
+                KillSwitch(policy, venues, shared_holds, clock)
+            ),
         }
         limits = Limits(config.server.max_concurrent_rpcs, config.server.max_message_bytes)
         self.server = GrpcServer(
             procedures(servicers),
-            Pipeline(self._audit, clock, limits),
+            Pipeline(self._audit, clock, limits, holds),
             listen=config.server.listen,
             tls=read_tls(config.server.tls),
             ops_listen=None if self._worker else config.server.ops_listen,
@@ -200,6 +213,18 @@ class App:
         reconcile = Reconcile(self._store, escrow, clock, longest_ms=longest_ms)
         watch = asyncio.create_task(ReconcileWatch(reconcile, escrow, longest_ms=longest_ms).run())
         self._open.callback(watch.cancel)
+
+    async def _open_holds(self, state: State, purge: PurgeHeld) -> tuple[Holds, SharedHolds]:
+        config, holds = self._config, Holds(self._clock)
+        holds.on_begin.append(purge)
+        self._open.push_async_callback(purge.settle)
+        file = HoldFile.open_path(config.holds_path)
+        # An embedded state has no other writer, so what is known does not grow old.
+        max_age_ms = None if config.state.is_embedded else config.holds.max_age_ms
+        shared = SharedHolds(state, file, holds, self._clock, max_age_ms=max_age_ms)
+        self._open.push_async_callback(shared.close)
+        await shared.start()
+        return holds, shared
 
     async def _stop_serving(self) -> None:
         server = self._config.server

@@ -108,9 +108,12 @@ class StoreConfig(Section):
 
 
 class HoldsConfig(Section):
-    """How old this server's view of the holds may be before it stops to sign."""
+    """How old this server's view of the holds may be before it stops to sign, and the file that
+    it keeps them in for the time when the shared state forgets.
+    """
 
     max_age_ms: Annotated[int, Field(ge=500, le=60_000)] = 2_000
+    path: Path | None = None
 
 
 class EscrowConfig(Section):
@@ -210,6 +213,14 @@ class Config(Section):
             return self.escrow.path
         assert self.state.path is not None, "checked above"  # noqa: S101
         return self.state.path.parent / "escrow"
+
+    @property
+    def holds_path(self) -> Path:
+        """The file of holds: beside the state's file or the escrow directory, unless named."""
+        if self.holds.path is not None:
+            return self.holds.path
+        beside = self.escrow_path if self.state.path is None else self.state.path
+        return beside.parent / "holds.json"
 
     @property
     def longest_creation_ms(self) -> int:

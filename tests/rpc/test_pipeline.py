@@ -14,6 +14,7 @@ from privyseal.v1 import venue_service_pb2 as pb
 from privyseald.audit.log import AuditLog
 from privyseald.audit_config import AuditConfig
 from privyseald.caller import Caller
+from privyseald.holds.holds import Holds
 from privyseald.log import configure_log
 from privyseald.rpc.call import Call, Procedure
 from privyseald.rpc.pipeline import Limits, Pipeline, RpcFailed
@@ -37,7 +38,7 @@ async def pipeline(audit_file: Path, limits: Limits | None = None) -> AsyncItera
     """Open a pipeline that writes to a file."""
     audit = AuditLog.open(AuditConfig(file=audit_file), FakeClock())
     await audit.start()
-    yield Pipeline(audit, FakeClock(), limits or Limits())
+    yield Pipeline(audit, FakeClock(), limits or Limits(), Holds(FakeClock()))
     await audit.close()
 
 

@@ -1,11 +1,13 @@
 """The use cases over fakes of the ports that reach outside."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 from fakes import Answer, FakeClock, FakeOutbound, FakeState, FakeStore, answer, sealed
 from privyseald.caller import Caller
+from privyseald.holds.holds import Holds
 from privyseald.idempotency.idempotency import Idempotency
 from privyseald.key import Algorithm
 from privyseald.outbound.outbound import OutboundRequest
@@ -59,7 +61,7 @@ def success(data: object) -> Answer:
 
 
 class Desk:
-    """One server's use cases. `aster` answers an order of a key."""
+    """One server's use cases. `nonce` and `aster` answer what Aster is asked for."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = FakeClock()
@@ -69,6 +71,7 @@ class Desk:
         self.escrow_path = folder / "escrow"
         self.venues = Venues()
         self.outbound = FakeOutbound(self._answer)
+        self.nonce: Callable[[], Answer] = lambda: success({"nonce": "012345"})
         self.aster: Callable[[], Answer] = lambda: success(ISSUED)
         self.restart()
 
@@ -87,6 +90,8 @@ class Desk:
         self.idempotency = Idempotency(sealed(state), self.clock)
         self.sessions = Sessions(state, sealed(state), self.clock)
         policy = allow_all()
+        self.holds = Holds(self.clock)
+        self.holds.confirm(math.inf)
         self.saga = CreateKeySaga(
             self.whole_store,
             self.escrow,
@@ -97,6 +102,7 @@ class Desk:
         )
         self.create_key = CreateKey(
             policy,
+            self.holds,
             self.venues,
             self.whole_store,
             self.cache,
@@ -133,5 +139,5 @@ class Desk:
 
     def _answer(self, request: OutboundRequest) -> Answer:
         if request.url.endswith("/get-nonce"):
-            return success({"nonce": "012345"})
+            return self.nonce()
         return self.aster()

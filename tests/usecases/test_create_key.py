@@ -7,6 +7,7 @@ import pytest
 from fakes import Answer, answer
 from privyseald.audit.entry import Entry
 from privyseald.errors import (
+    Held,
     KeyCreating,
     KeyExists,
     KeyUnknown,
@@ -18,9 +19,12 @@ from privyseald.errors import (
     VenueRefused,
     VenueUnreachable,
 )
+from privyseald.holds.hold import Hold, Scope, ScopeKind
+from privyseald.holds.known_holds import KnownHolds
 from privyseald.key import Key, KeyState
 from privyseald.usecases import create_key_saga
 from privyseald.usecases.create_key import CreateKeyCommand, Generated, VenueIssued
+from privyseald.usecases.create_key_saga import Step
 from privyseald.venues.venue import KeyOrder
 from usecases.desk import ISSUED, OPERATOR, Desk, document, success, wallet
 
@@ -245,3 +249,40 @@ async def test_a_new_key_is_not_hidden_by_an_old_one(
     key = await create(desk, make())
 
     assert key.public_id == (await desk.open_key("new")).credential.key.public_id
+
+
+@pytest.mark.parametrize("scope", [Scope(ScopeKind.KEY, "wallet"), Scope(ScopeKind.KEY, "new")])
+@pytest.mark.parametrize("after", ["the reservation", "the venue's nonce"])
+async def test_a_hold_comes_before_the_order_does(desk: Desk, scope: Scope, after: str) -> None:
+    """No order leaves the server, nothing is left behind, and later the key can be made."""
+
+    def stop() -> None:
+        desk.holds.take(KnownHolds().with_hold(Hold("a", scope, "why", "operator", 0)))
+
+    def nonce_and_stop() -> Answer:
+        stop()
+        return nonce()
+
+    nonce = desk.nonce
+    if after == "the venue's nonce":
+        desk.nonce = nonce_and_stop
+    else:
+        desk.on_step = lambda step: stop() if step is Step.RESERVED else None
+    with pytest.raises(Held):
+        await create(desk, issued(ID))
+    assert ([], ["lock"]) == (desk.orders, desk.escrow_files())
+    with pytest.raises(KeyUnknown):
+        await desk.store.get("new")
+
+    desk.holds.take(KnownHolds())
+    desk.nonce, desk.on_step = nonce, desk.steps.append
+    assert "issued-key-1" == (await create(desk, issued(ID))).public_id
+
+
+async def test_a_hold_comes_before_a_key_is_generated(desk: Desk) -> None:
+    """Nothing is written for it."""
+    hold = Hold("a", Scope(ScopeKind.VENUE, "aster-v3"), "why", "operator", 0)
+    desk.holds.take(KnownHolds().with_hold(hold))
+    with pytest.raises(Held):
+        await create(desk, generated())
+    assert [] == writes(desk)

@@ -29,6 +29,7 @@ class SigningDesk(Desk):
         self.idempotency = Idempotency(sealed(self.shared), self.clock, capacity_bytes=100_000)
         self._sign = Sign(
             allow_all(),
+            self.holds,
             self.open_key,
             NonceSource(self.state, self.clock),
             self.sessions,

@@ -9,8 +9,8 @@ from privyseald.caller import Caller
 from privyseald.clock import Clock
 from privyseald.errors import StateUnavailable
 from privyseald.holds.hold import Hold
-from privyseald.holds.in_force import InForce
 from privyseald.holds.known_holds import KnownHolds
+from privyseald.holds.stops import Stops
 
 _log = structlog.get_logger("privyseald.holds")
 
@@ -23,7 +23,7 @@ class Holds:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._in_force = InForce()
+        self._stops = Stops()
         self._is_any = False
         self._fresh_until_ms = -math.inf
         self.known = KnownHolds()
@@ -52,7 +52,7 @@ class Holds:
 
     def check_caller(self, caller: Caller) -> None:
         """Return if no hold that is known stops the caller. Raises Held."""
-        if self._is_any and (held := self._in_force.on_caller(caller.name)) is not None:
+        if self._is_any and (held := self._stops.on_caller(caller.name)) is not None:
             self.refused += 1
             raise held
 
@@ -61,7 +61,7 @@ class Holds:
         before, self.known = self.known, known
         if before.holds == known.holds:
             return
-        self._in_force = InForce(known.holds.values())
+        self._stops = Stops(known.holds.values())
         self._is_any = bool(known.holds)
         for hold in known.holds.values():
             if hold.hold_id not in before.holds:
@@ -77,7 +77,7 @@ class Holds:
         self._fresh_until_ms = until_ms
 
     def _check_key(self, key_id: str, venue: str) -> None:
-        if (held := self._in_force.on_key(key_id, venue)) is not None:
+        if (held := self._stops.on_key(key_id, venue)) is not None:
             self.refused += 1
             raise held
 

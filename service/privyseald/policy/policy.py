@@ -17,6 +17,9 @@ from privyseald.policy.question import Question
 from privyseald.policy.rule import Effect, Rule
 from privyseald.venues.venue import Coverage, Operation
 
+# No key has this id, so only rules for all keys (`*`) concern it.
+EVERY_KEY = "*"
+
 _CACHE = 50_000
 
 _Name = tuple[object, ...]

@@ -1,4 +1,5 @@
-"""What happens to every RPC: identity, message, servicer, status, audit line. In this order.
+"""What happens to every RPC: identity, holds on the caller, message, servicer, status, audit line.
+In this order.
 
 Nothing here knows a transport: bytes and a caller come in, bytes or a status go out.
 """
@@ -23,6 +24,7 @@ from privyseald.errors import (
     Overloaded,
     PrivysealError,
 )
+from privyseald.holds.holds import Holds
 from privyseald.rpc.call import Call, Procedure
 from privyseald.rpc.status import code_name, internal_status, status_of
 
@@ -48,10 +50,11 @@ class Limits:
 class Pipeline:
     """Runs RPCs. The one place where an exception that nobody foresaw is caught."""
 
-    def __init__(self, audit: AuditLog, clock: Clock, limits: Limits) -> None:
+    def __init__(self, audit: AuditLog, clock: Clock, limits: Limits, holds: Holds) -> None:
         self._audit = audit
         self._clock = clock
         self._limits = limits
+        self._holds = holds
         self._under_way = 0
 
     async def run(self, procedure: Procedure, raw: bytes, identify: Callable[[], Caller]) -> bytes:
@@ -100,6 +103,7 @@ class Pipeline:
     ) -> bytes:
         caller = identify()
         entry.caller = caller.name
+        self._holds.check_caller(caller)
         if self._under_way > self._limits.concurrent_rpcs:
             raise Overloaded(
                 f"more than {self._limits.concurrent_rpcs} RPCs are under way; try again soon",

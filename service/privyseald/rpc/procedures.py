@@ -21,9 +21,6 @@ LATER = frozenset(
     {
         "privyseal.v1.SigningService/ReportAnswer",
         "privyseal.v1.SigningService/WatchSession",
-        "privyseal.v1.HoldService/CreateHold",
-        "privyseal.v1.HoldService/ListHolds",
-        "privyseal.v1.HoldService/DeleteHold",
     }
 )
 

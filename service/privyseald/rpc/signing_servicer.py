@@ -7,7 +7,7 @@ from privyseal.v1 import signing_service_pb2 as pb
 from privyseald.audit.entry import Entry
 from privyseald.caller import Caller
 from privyseald.errors import FieldInvalid, PrivysealError
-from privyseald.key import key_id_of
+from privyseald.key import Key, key_id_of
 from privyseald.rpc.call import Call
 from privyseald.rpc.convert import (
     fingerprint,
@@ -21,6 +21,7 @@ from privyseald.usecases.create_key import CreateKey, CreateKeyCommand, Generate
 from privyseald.usecases.login import Login
 from privyseald.usecases.logout import Logout
 from privyseald.usecases.sign import Sign
+from privyseald.usecases.signed import Signed
 from privyseald.venues.venue import KeyOrder
 
 _MAX_BATCH = 1_000
@@ -38,7 +39,7 @@ class SigningServicer:
 
     async def sign(self, request: pb.SignRequest, call: Call) -> pb.SignResponse:
         """Sign one request."""
-        return await self._sign_one(request, call.caller, call.entry)
+        return sign_response(await self._sign_one(request, call.caller, call.entry))
 
     async def batch_sign(self, request: pb.BatchSignRequest, call: Call) -> pb.BatchSignResponse:
         """Sign several, each with a status and an audit line of its own."""
@@ -47,32 +48,36 @@ class SigningServicer:
             raise FieldInvalid("requests", f"has {count} entries; give 1 to {_MAX_BATCH}")
         call.entry.operation = f"batch of {count}"
         response = pb.BatchSignResponse()
+        done: list[tuple[pb.BatchSignResult, Entry, Key]] = []
         for number, one in enumerate(request.requests, start=1):
             entry = Entry(f"{call.entry.rpc}[{number}]", call.caller.name)
             entry.request_sha256 = hashlib.sha256(one.SerializeToString()).hexdigest()
             call.parts.append(entry)
             result = response.results.add()
             try:
-                result.response.CopyFrom(await self._sign_one(one, call.caller, entry))
+                signed = await self._sign_one(one, call.caller, entry)
             except PrivysealError as error:
-                status = status_of(error)
-                result.status.CopyFrom(status)
-                entry.code, entry.decision = code_name(status.code), "refused"
-                entry.reason = error.reason
+                _refuse(result, entry, error)
             else:
+                result.response.CopyFrom(sign_response(signed))
                 result.status.SetInParent()
                 entry.code, entry.decision = "OK", "allowed"
+                done.append((result, entry, signed.key))
             if number % _BATCH_STRIDE == 0:
                 # Others shall not wait for the whole of a large batch.
                 await asyncio.sleep(0)
+        for result, entry, key in done:
+            # The first were signed a while ago.
+            try:
+                self._sign.check_holds(call.caller, key)
+            except PrivysealError as error:
+                _refuse(result, entry, error)
         return response
 
-    async def _sign_one(
-        self, request: pb.SignRequest, caller: Caller, entry: Entry
-    ) -> pb.SignResponse:
+    async def _sign_one(self, request: pb.SignRequest, caller: Caller, entry: Entry) -> Signed:
         entry.key, entry.request_id = request.key[:80], request.request_id[:40]
         entry.operation = _operation(request)
-        return sign_response(await self._sign(caller, sign_command(request), entry))
+        return await self._sign(caller, sign_command(request), entry)
 
     async def login(self, request: pb.LoginRequest, call: Call) -> pb.LoginResponse:
         """Return the key's session."""
@@ -109,6 +114,14 @@ class SigningServicer:
         )
         key = await self._create_key(call.caller, command, call.entry)
         return pb.CreateKeyResponse(key=key_message(key))
+
+
+def _refuse(result: pb.BatchSignResult, entry: Entry, error: PrivysealError) -> None:
+    status = status_of(error)
+    result.ClearField("response")
+    result.status.CopyFrom(status)
+    entry.code, entry.decision = code_name(status.code), "refused"
+    entry.reason = error.reason
 
 
 def _operation(request: pb.SignRequest) -> str:

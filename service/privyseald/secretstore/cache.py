@@ -101,6 +101,10 @@ class KeyCache(Generic[_T]):
         self._checks.pop(key_id, None)
         self._verdicts.forget(key_id)
 
+    def key_ids(self, matches: Callable[[_T], bool]) -> list[str]:
+        """Return the ids of the cached keys that match."""
+        return [key_id for key_id, entry in self._entries.items() if matches(entry.opened)]
+
     def sweep(self) -> None:
         """Let those go that nobody may use any more, and what is too many."""
         gone_ms = self._clock.monotonic_ms() - self._policy.hard_ms

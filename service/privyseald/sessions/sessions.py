@@ -79,6 +79,10 @@ class Sessions:
         self._postponed.pop(key.key_id, None)
         return session
 
+    def key_ids(self) -> tuple[str, ...]:
+        """Return the keys whose sessions were lately asked for at this server."""
+        return self._copies.key_ids()
+
     async def drop(self, key_id: str) -> Session | None:
         """Forget the key's session everywhere, and return it. A login under way is not kept, and
         those who watch get no new session before somebody asks for one.

@@ -6,12 +6,13 @@ what a venue issues. A generated key is one write, so there is nothing to lose.
 
 import ipaddress
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from privyseald.audit.entry import Entry
 from privyseald.caller import Caller
 from privyseald.errors import CreateKeyUnsupported, FieldInvalid, KeyExists
+from privyseald.holds.holds import Holds
 from privyseald.idempotency.idempotency import Idempotency
 from privyseald.key import Algorithm, Key, KeyState, check_key_id, check_labels
 from privyseald.policy.action import Action
@@ -67,6 +68,7 @@ class CreateKey:
     def __init__(
         self,
         policy: Policy,
+        holds: Holds,
         venues: Venues,
         store: SecretStore,
         cache: KeyCache[OpenedKey],
@@ -75,6 +77,7 @@ class CreateKey:
         issue_key: CreateKeySaga,
     ) -> None:
         self._policy = policy
+        self._holds = holds
         self._venues = venues
         self._store = store
         self._cache = cache
@@ -93,6 +96,13 @@ class CreateKey:
         source = command.source
         if isinstance(source, VenueIssued):
             self._policy.check(caller, Action.USE_FOR_CREATE_KEY, source.using_key_id)
+
+        def check() -> None:
+            self._holds.check(caller, command.key_id, venue.name)
+            if isinstance(source, VenueIssued):
+                self._holds.check(caller, source.using_key_id, venue.name)
+
+        check()
         # It goes on when the caller goes away: a key that the venue has issued must reach the
         # store. An id that nobody else knows needs no word with other replicas.
         whole = replace(command, request_id=command.request_id or str(uuid.uuid4()))
@@ -100,21 +110,28 @@ class CreateKey:
             f"create-key/{caller.name}",
             command.request_id,
             command.fingerprint,
-            lambda: self._idempotency.to_the_end(lambda: self._create(whole, venue, environment)),
+            lambda: self._idempotency.to_the_end(
+                lambda: self._create(whole, venue, environment, check)
+            ),
             KeyCodec(),
         )
         entry.key_version = key.version
         return key
 
     async def _create(
-        self, command: CreateKeyCommand, venue: Venue, environment: Environment
+        self,
+        command: CreateKeyCommand,
+        venue: Venue,
+        environment: Environment,
+        check: Callable[[], None],
     ) -> Key:
         # As the idempotency took it for: one id in whatever form it comes.
         command = replace(command, request_id=str(uuid.UUID(command.request_id)))
         try:
             if isinstance(command.source, Generated):
+                check()
                 return await self._generate(command, command.source, venue, environment)
-            return await self._issue(command, command.source, venue, environment)
+            return await self._issue(command, command.source, venue, environment, check)
         finally:
             # A key of this id may have been removed in the store, past this server.
             self._cache.forget(command.key_id)
@@ -158,6 +175,7 @@ class CreateKey:
         source: VenueIssued,
         venue: Venue,
         environment: Environment,
+        check: Callable[[], None],
     ) -> Key:
         if not issues_keys(venue):
             raise CreateKeyUnsupported(
@@ -185,6 +203,7 @@ class CreateKey:
                 environment,
                 using.credential,
                 source.order,
+                check,
             )
         )
 

@@ -18,15 +18,18 @@ import structlog
 
 from privyseald.clock import Clock
 from privyseald.errors import (
+    Held,
     KeyExists,
     PrivysealError,
     SecretStoreSealed,
     SecretStoreUnreachable,
+    StateUnavailable,
     VenueOutcomeUnknown,
     VenueRefused,
     VenueUnreachable,
 )
 from privyseald.key import Key, KeyState
+from privyseald.outbound.guarded import GuardedOutbound
 from privyseald.outbound.outbound import Outbound
 from privyseald.secretstore.document import KeyDocument
 from privyseald.secretstore.escrow import Escrow, EscrowPlace
@@ -64,7 +67,9 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IssueOrder:
-    """Everything that the steps need to know of one request."""
+    """Everything that the steps need to know of one request. `check` raises what came between,
+    Held or StateUnavailable, as long as the venue was not asked.
+    """
 
     reservation: KeyDocument
     key_id: str
@@ -72,6 +77,7 @@ class IssueOrder:
     environment: Environment
     credential: Credential
     order: KeyOrder
+    check: Callable[[], None]
 
     @property
     def request_id(self) -> str:
@@ -167,9 +173,12 @@ class CreateKeySaga:
     async def _ask(self, order: IssueOrder, place: EscrowPlace, reserved: Key) -> IssuedKey:
         try:
             return await order.venue.create_key(
-                order.credential, order.environment, order.order, self._outbound
+                order.credential,
+                order.environment,
+                order.order,
+                GuardedOutbound(self._outbound, order.check),
             )
-        except (VenueRefused, VenueUnreachable):
+        except (VenueRefused, VenueUnreachable, Held, StateUnavailable):
             # The venue surely issued nothing, so the id is free again.
             await self._give_up(reserved)
             await self._escrow.leave(place)

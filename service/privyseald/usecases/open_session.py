@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from privyseald.errors import LoginUnsupported
+from privyseald.holds.holds import Holds
 from privyseald.nonces import NonceSource
+from privyseald.outbound.guarded import GuardedOutbound
 from privyseald.outbound.outbound import Outbound
 from privyseald.sessions.sessions import Sessions
 from privyseald.usecases.open_key import OpenedKey
@@ -16,9 +18,14 @@ _CODE = "two_factor_code"
 
 
 class OpenSession:
-    """Asks the venue, once for all who want a session at the same time."""
+    """Asks the venue, once for all who want a session at the same time, while no hold stops the
+    key.
+    """
 
-    def __init__(self, nonces: NonceSource, sessions: Sessions, outbound: Outbound) -> None:
+    def __init__(
+        self, holds: Holds, nonces: NonceSource, sessions: Sessions, outbound: Outbound
+    ) -> None:
+        self._holds = holds
         self._nonces = nonces
         self._sessions = sessions
         self._outbound = outbound
@@ -40,12 +47,16 @@ class OpenSession:
         check_options(options, venue.login_options, "options")
         nonce_policy = venue.login_nonce_policy(credential)
 
+        def check_holds() -> None:
+            self._holds.check_key(credential.key.key_id, venue.name)
+
+        outbound = GuardedOutbound(self._outbound, check_holds)
+        check_holds()
+
         async def log_in() -> Session:
             on_ask()
             moment = await self._nonces.reserve(credential.key, nonce_policy)
-            session = await venue.login(
-                credential, opened.environment, moment, options, self._outbound
-            )
+            session = await venue.login(credential, opened.environment, moment, options, outbound)
             return session.shifted(-moment.offset_ms)
 
         return await self._sessions.login(

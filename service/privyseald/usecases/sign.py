@@ -1,11 +1,15 @@
 """Sign: from what a caller wants to send, to the bytes to send."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from privyseald.audit.entry import Entry
 from privyseald.caller import Caller
 from privyseald.errors import BodyInvalid, FieldInvalid, IntentUnsupported
+from privyseald.holds.holds import Holds
 from privyseald.idempotency.idempotency import Idempotency
+from privyseald.key import Key
 from privyseald.nonces import NonceSource
 from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy
@@ -19,7 +23,7 @@ from privyseald.usecases.signed import Signed, StructuredSignature
 from privyseald.venues.http_request import MAX_BODY, HttpRequest
 from privyseald.venues.registry import opens_sessions
 from privyseald.venues.signed import check_served
-from privyseald.venues.venue import Session, SessionUse
+from privyseald.venues.venue import Moment, Session, SessionUse, SignedHttpRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +62,22 @@ class SignCommand:
 
 
 class Sign:
-    """Checks policy, opens the key, reserves the nonce, signs: in this order."""
+    """Checks policy and holds, opens the key, reserves the nonce, signs: in this order.
+
+    Holds are looked at whenever time may have passed, at last before the answer is given.
+    """
 
     def __init__(
         self,
         policy: Policy,
+        holds: Holds,
         open_key: OpenKey,
         nonces: NonceSource,
         sessions: Sessions,
         idempotency: Idempotency,
     ) -> None:
         self._policy = policy
+        self._holds = holds
         self._open_key = open_key
         self._nonces = nonces
         self._sessions = sessions
@@ -79,9 +88,12 @@ class Sign:
         """Return the signed bytes. Raises any PrivysealError but the venue's own."""
         action, intent = _ACTIONS[type(command.intent)]
         entry.rule = self._policy.check(caller, action, command.key_id)
+        self._holds.check(caller, command.key_id)
         opened = await self._open_key(command.key_id, command.key_version)
         key = opened.credential.key
         entry.venue, entry.key_version = key.venue, key.version
+        check_holds = partial(self.check_holds, caller, key)
+        check_holds()
         if intent not in opened.kind.intents:
             raise IntentUnsupported(
                 intent,
@@ -98,25 +110,35 @@ class Sign:
             f"sign/{caller.name}",
             command.request_id,
             command.fingerprint,
-            lambda: self._sign(command.intent, opened),
+            lambda: self._sign(command.intent, opened, check_holds),
             SignedCodec(),
         )
+        check_holds()
         entry.nonce = "" if signed.nonce is None else str(signed.nonce)
         return signed
 
-    async def _sign(self, intent: Intent, opened: OpenedKey) -> Signed:
+    def check_holds(self, caller: Caller, key: Key) -> None:
+        """Return if what was signed may still be handed out. Raises Held, StateUnavailable."""
+        self._holds.check(caller, key.key_id, key.venue)
+
+    async def _sign(
+        self, intent: Intent, opened: OpenedKey, check_holds: Callable[[], None]
+    ) -> Signed:
         if isinstance(intent, HttpRequest):
-            return await self._sign_request(_normalise(intent, opened), opened)
+            return await self._sign_request(_normalise(intent, opened), opened, check_holds)
         digest = await self._digest(intent)
         moment = await self._nonces.reserve(opened.credential.key, None)
         signer = opened.credential.signer
+        check_holds()
         return Signed(
             opened.credential.key,
             StructuredSignature(await signer.sign(digest), digest, signer.public_id),
             moment.our_time_ms,
         )
 
-    async def _sign_request(self, request: HttpRequest, opened: OpenedKey) -> Signed:
+    async def _sign_request(
+        self, request: HttpRequest, opened: OpenedKey, check_holds: Callable[[], None]
+    ) -> Signed:
         credential, venue = opened.credential, opened.venue
         session: Session | None = None
         use = venue.session_use(credential) if opens_sessions(venue) else SessionUse.NEVER
@@ -126,17 +148,13 @@ class Sign:
                 # One that was opened at another server a moment ago shall count.
                 session = await self._sessions.current(credential.key, fresh=True)
         policy = venue.nonce_policy(credential, session)
-        moment, signed = await self._nonces.spend(
-            credential.key,
-            policy,
-            lambda moment: venue.sign(
-                request,
-                credential,
-                opened.environment,
-                moment,
-                session and session.shifted(moment.offset_ms),
-            ),
-        )
+
+        def sign(moment: Moment) -> Awaitable[SignedHttpRequest]:
+            check_holds()
+            at_venue = session and session.shifted(moment.offset_ms)
+            return venue.sign(request, credential, opened.environment, moment, at_venue)
+
+        moment, signed = await self._nonces.spend(credential.key, policy, sign)
         return Signed(
             credential.key, signed.shifted(-moment.offset_ms), moment.our_time_ms, moment.nonce
         )

@@ -284,6 +284,6 @@ class IssuingVenue(Venue, Protocol):
         order: KeyOrder,
         outbound: Outbound,
     ) -> IssuedKey:
-        """Ask the venue for a key. Raises VenueRefused when it surely issued none,
-        VenueOutcomeUnknown when it may have.
+        """Ask the venue for a key: the order is the last that is sent. Raises VenueRefused when it
+        surely issued none, VenueOutcomeUnknown when it may have.
         """

@@ -6,7 +6,7 @@ from privyseald.errors import Held
 from privyseald.holds.hold import Hold, ScopeKind
 
 
-class InForce:
+class Stops:
     """Holds by what they stop; of several on the same the first counts."""
 
     def __init__(self, holds: Iterable[Hold] = ()) -> None:
