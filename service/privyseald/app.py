@@ -54,6 +54,7 @@ from privyseald.usecases.purge_held import PurgeHeld
 from privyseald.usecases.reconcile import Reconcile
 from privyseald.usecases.reconcile_watch import ReconcileWatch
 from privyseald.usecases.resync_nonce import ResyncNonce
+from privyseald.usecases.report_answer import ReportAnswer
 from privyseald.usecases.retirement import Retirement
 from privyseald.usecases.rotate_key import RotateKey
 from privyseald.usecases.sign import Sign
@@ -168,6 +169,7 @@ class App:
                 CreateKey(
                     policy, holds, venues, self._store, cache, open_key, idempotency, issue_key
                 ),
+                ReportAnswer(policy, open_key, nonces, offsets, sessions, clock),
             ),
             "privyseal.v1.KeyService": KeyServicer(
                 Keys(policy, self._store, cache, sessions),

@@ -19,7 +19,6 @@ CONTRACT: tuple[FileDescriptor, ...] = (
 # Part of the contract, not of this release; each answers UNIMPLEMENTED with a reason.
 LATER = frozenset(
     {
-        "privyseal.v1.SigningService/ReportAnswer",
         "privyseal.v1.SigningService/WatchSession",
     }
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 
 from privyseal.v1 import signing_service_pb2 as pb
 from privyseald.audit.entry import Entry
@@ -15,27 +16,45 @@ from privyseald.rpc.convert import (
     session_message,
     sign_command,
     sign_response,
+    time_ms_of,
 )
 from privyseald.rpc.status import code_name, status_of
 from privyseald.usecases.create_key import CreateKey, CreateKeyCommand, Generated, VenueIssued
 from privyseald.usecases.login import Login
 from privyseald.usecases.logout import Logout
+from privyseald.usecases.report_answer import Report, ReportAnswer
 from privyseald.usecases.sign import Sign
+from privyseald.venues.reading import Meaning
 from privyseald.usecases.signed import Signed
 from privyseald.venues.venue import KeyOrder
 
 _MAX_BATCH = 1_000
+_NONCE = re.compile(r"[0-9]{1,20}")
+_MEANINGS = {
+    Meaning.NOTHING: pb.ANSWER_MEANING_UNSPECIFIED,
+    Meaning.NONCE_STALE: pb.ANSWER_MEANING_NONCE_STALE,
+    Meaning.NONCE_AHEAD: pb.ANSWER_MEANING_NONCE_AHEAD,
+    Meaning.SESSION_EXPIRED: pb.ANSWER_MEANING_SESSION_EXPIRED,
+}
 _BATCH_STRIDE = 32
 
 
 class SigningServicer:
     """Translates; decides nothing."""
 
-    def __init__(self, sign: Sign, login: Login, logout: Logout, create_key: CreateKey) -> None:
+    def __init__(
+        self,
+        sign: Sign,
+        login: Login,
+        logout: Logout,
+        create_key: CreateKey,
+        report_answer: ReportAnswer,
+    ) -> None:
         self._sign = sign
         self._login = login
         self._logout = logout
         self._create_key = create_key
+        self._report_answer = report_answer
 
     async def sign(self, request: pb.SignRequest, call: Call) -> pb.SignResponse:
         """Sign one request."""
@@ -97,6 +116,14 @@ class SigningServicer:
         await self._logout(call.caller, key_id_of(request.key), call.entry)
         return pb.LogoutResponse()
 
+    async def report_answer(
+        self, request: pb.ReportAnswerRequest, call: Call
+    ) -> pb.ReportAnswerResponse:
+        """Understand what a venue answered."""
+        call.entry.key, call.entry.nonce = request.key[:80], request.nonce[:20]
+        meaning = await self._report_answer(call.caller, _report(request), call.entry)
+        return pb.ReportAnswerResponse(meaning=_MEANINGS[meaning])
+
     async def create_key(self, request: pb.CreateKeyRequest, call: Call) -> pb.CreateKeyResponse:
         """Make a key."""
         call.entry.key, call.entry.request_id = (
@@ -130,6 +157,25 @@ def _operation(request: pb.SignRequest) -> str:
         http = request.http_request
         return f"{http.method[:8]} {http.path.partition('?')[0][:256]}"
     return request.WhichOneof("intent") or ""
+
+
+def _report(request: pb.ReportAnswerRequest) -> Report:
+    if not 100 <= request.http_status <= 599:
+        raise FieldInvalid("http_status", "is no HTTP status; give the answer's, 100 to 599")
+    if not request.HasField("sign_time"):
+        raise FieldInvalid(
+            "sign_time", "is missing; give that of the SignResponse, or the Session's create_time"
+        )
+    if request.nonce and not _NONCE.fullmatch(request.nonce):
+        raise FieldInvalid("nonce", "is no nonce; give that of the SignResponse, or leave it out")
+    return Report(
+        key_id=key_id_of(request.key),
+        status=request.http_status,
+        body=request.body,
+        sign_time_ms=time_ms_of(request.sign_time, "sign_time"),
+        nonce=int(request.nonce) if request.nonce else None,
+        date=request.date,
+    )
 
 
 def _source(request: pb.CreateKeyRequest) -> Generated | VenueIssued:

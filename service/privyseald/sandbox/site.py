@@ -48,7 +48,7 @@ class Site:
         answer = self._judge(incoming, fault)
         self._record(number, incoming, answer, fault)
         if fault is not None and fault.replaces:
-            return await _spoil(request, answer, fault)
+            return await _spoil(request, answer, fault, {"Date": self._date(fault)})
         return web.Response(
             status=answer.status,
             body=_text(answer).encode(),
@@ -110,23 +110,31 @@ def _describe(fault: Fault | None) -> str:
     return " ".join(f"{name}={value}" for name, value in words.items() if value)
 
 
-async def _spoil(request: web.BaseRequest, answer: Answer, fault: Fault) -> web.StreamResponse:
+async def _spoil(
+    request: web.BaseRequest, answer: Answer, fault: Fault, headers: dict[str, str]
+) -> web.StreamResponse:
     """Return what the fault makes of an answer. Where it drops, the connection is gone."""
     text = _text(answer)
     match fault.spoil:
         case Spoil.HTML:
-            return web.Response(status=answer.status, text=_HTML, content_type="text/html")
+            return web.Response(
+                status=answer.status, text=_HTML, content_type="text/html", headers=headers
+            )
         case Spoil.EMPTY:
-            return web.Response(status=answer.status, content_type="application/json")
+            return web.Response(
+                status=answer.status, content_type="application/json", headers=headers
+            )
         case Spoil.WRONG_JSON:
             text = _WRONG_JSON
         case Spoil.REDIRECT:
-            return web.Response(status=answer.status, headers={"Location": "/elsewhere"})
+            return web.Response(status=answer.status, headers={"Location": "/elsewhere", **headers})
         case Spoil.HALF:
             return await _send_half(request, answer.status, text.encode())
         case Spoil.DROP:
             _hang_up(request)
-    return web.Response(status=answer.status, text=text, content_type="application/json")
+    return web.Response(
+        status=answer.status, text=text, content_type="application/json", headers=headers
+    )
 
 
 async def _send_half(request: web.BaseRequest, status: int, body: bytes) -> web.StreamResponse:
