@@ -44,7 +44,11 @@ class Served:
         start_s = time.monotonic()
         self._process = self._launch()
         self._open.callback(self._stop)
-        await self._ready()
+        try:
+            await self._ready()
+        except TimeoutError:
+            await self._open.aclose()
+            raise
         self.start_s = time.monotonic() - start_s
         return self
 
@@ -62,12 +66,14 @@ class Served:
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE
 
     async def as_caller(self, caller: str) -> Stubs:
-        """Return stubs on a connection as this caller."""
+        """Return stubs on a connection of its own, as this caller."""
         pem = self._service.certificate(caller)
         credentials = grpc.ssl_channel_credentials(
             self._service.ca_certificate, pem.private_key, pem.certificate
         )
-        channel = grpc.aio.secure_channel(f"localhost:{self.port}", credentials)
+        channel = grpc.aio.secure_channel(
+            f"localhost:{self.port}", credentials, (("grpc.use_local_subchannel_pool", 1),)
+        )
         self._open.push_async_callback(channel.close)
         return Stubs(channel)
 
@@ -100,19 +106,21 @@ class Served:
                 self._process.kill()
                 self._process.wait()
 
+    async def health(self, name: str = "readiness") -> bool:
+        """Whether the operations port says that this is so; not if nobody is there."""
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{self.ops_port}") as channel:
+            health: Any = health_pb2_grpc.HealthStub(channel)
+            try:
+                answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            except grpc.aio.AioRpcError:
+                return False
+            return bool(answer.status == answer.SERVING)
+
     async def _ready(self) -> None:
-        request = health_pb2.HealthCheckRequest(service="readiness")
         deadline_s = time.monotonic() + _START_S
         while time.monotonic() < deadline_s and self._process.poll() is None:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{self.ops_port}") as channel:
-                try:
-                    health: Any = health_pb2_grpc.HealthStub(channel)
-                    answer = await health.Check(request)
-                except grpc.aio.AioRpcError:
-                    pass
-                else:
-                    if answer.status == answer.SERVING:
-                        return
+            if await self.health():
+                return
             await asyncio.sleep(0.02)
         raise TimeoutError(f"not ready\n{(self.folder / 'serve.log').read_text()[-2_000:]}")
 
