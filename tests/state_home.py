@@ -4,9 +4,12 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from privyseald.clock import Clock
+from privyseald.clock import Clock, SystemClock
 from privyseald.state.embedded import EmbeddedState
 from privyseald.state.state import HIGHEST, State, Step
+from privyseald.state.valkey import ValkeyState
+from privyseald.state_config import StateConfig
+from valkey_server import ValkeyServer
 
 _NO_GAP = 10**15
 
@@ -50,3 +53,18 @@ class EmbeddedStateHome:
         state._thread.shutdown()
         state._file.close()
         state._values.abandon()
+
+
+class ValkeyStateHome:
+    """A Valkey of the test's own, which outlives the processes that use it."""
+
+    def __init__(self, server: ValkeyServer) -> None:
+        self._config = StateConfig(url=server.url)
+
+    async def start(self) -> State:
+        """Connect."""
+        return await ValkeyState.open(self._config, SystemClock())
+
+    async def kill(self, state: State) -> None:
+        """Close the connections, as the kernel does."""
+        await state.close()

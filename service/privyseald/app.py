@@ -116,7 +116,7 @@ class App:
         self._open.callback(escrow.close)
         self._store = EscrowedStore(open_store(config, clock), escrow)
         self._open.push_async_callback(self._store.close)
-        state = open_state(config.state, clock)
+        state = await open_state(config.state, clock)
         self._open.push_async_callback(state.close)
         sealed = SealedValues(state, lambda: own_sealing_key(self._store, "state"))
         opening = asyncio.create_task(_open_early(sealed))

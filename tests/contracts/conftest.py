@@ -8,7 +8,7 @@ from privyseald.secretstore.custody import Custody
 from privyseald.secretstore.escrow import Escrow
 from privyseald.secretstore.escrowed_store import EscrowedStore
 from secret_store_home import EmbeddedHome, Home, VaultHome
-from state_home import EmbeddedStateHome, StateHome
+from state_home import EmbeddedStateHome, StateHome, ValkeyStateHome
 
 
 @pytest.fixture(params=["embedded", "escrowed", "vault", "transit"])
@@ -33,8 +33,9 @@ async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         bao.clear_transit()
 
 
-@pytest.fixture(params=["embedded"])
+@pytest.fixture(params=["embedded", "valkey"])
 def state_home(request: pytest.FixtureRequest, tmp_path: Path) -> StateHome:
     """Each adapter of the State port in turn."""
-    homes = {"embedded": EmbeddedStateHome}
-    return homes[request.param](tmp_path)
+    if request.param == "valkey":
+        return ValkeyStateHome(request.getfixturevalue("valkey_server"))
+    return EmbeddedStateHome(tmp_path)
