@@ -1,6 +1,7 @@
 """A worker that does nothing but talk to its supervisor; a file says how it behaves."""
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -34,6 +35,10 @@ def main(mood: Path) -> int:
             time.sleep(PATIENCE_S)
         case "babble":
             link._socket.sendall(b"what?\n")
+            time.sleep(PATIENCE_S)
+        case "aloof":
+            link._socket.close()
+            os.close(0)
             time.sleep(PATIENCE_S)
         case "deaf":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
