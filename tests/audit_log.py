@@ -14,6 +14,7 @@ from privyseald.audit.log import AuditLog
 from privyseald.audit_config import AuditConfig
 from privyseald.clock import Clock
 from privyseald.signing.secret import SecretBytes
+from service import eventually
 
 RPC = "privyseal.v1.SigningService/Sign"
 _KEY = "5eed" * 16
@@ -45,6 +46,16 @@ async def opened(
         yield log
     finally:
         await log.close()
+
+
+async def signed(log: AuditLog) -> None:
+    """Return once the log has its key, so that its lines are signed from now on."""
+
+    async def has_key() -> bool:
+        scribe = log._scribe
+        return scribe is not None and scribe.key is not None
+
+    await eventually(has_key)
 
 
 async def fill(log: AuditLog, count: int, **fields: Any) -> None:

@@ -7,7 +7,11 @@ from typing import Self
 
 import structlog
 
-from privyseald.audit.checkpoint_key import generate_checkpoint_key
+from privyseald.audit.checkpoint_key import (
+    AuditPublicKey,
+    CheckpointKey,
+    generate_checkpoint_key,
+)
 from privyseald.audit.log import AuditLog
 from privyseald.clock import Clock, SystemClock
 from privyseald.clock_offsets import ClockOffsets, OffsetRule
@@ -290,6 +294,19 @@ async def open_reconcile(config: Config) -> AsyncIterator[Reconcile]:
         whole_store = EscrowedStore(store, escrow)
         yield Reconcile(whole_store, escrow, clock, longest_ms=config.longest_creation_ms)
         escrow.close()
+    finally:
+        await store.close()
+
+
+async def read_audit_key(config: Config) -> AuditPublicKey:
+    """Return the key that verifies checkpoints, made if there is none.
+
+    Raises ConfigInvalid, and what the store raises.
+    """
+    store = open_store(config, SystemClock())
+    try:
+        material = await store.own_key("audit", generate_checkpoint_key)
+        return CheckpointKey(material).public_key
     finally:
         await store.close()
 

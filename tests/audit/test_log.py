@@ -20,6 +20,7 @@ from audit_log import (
     opened,
     raw_lines,
     rpcs_of,
+    signed,
     status_of,
 )
 from fakes import NOW_MS, FakeClock
@@ -216,21 +217,11 @@ async def test_checkpoints_follow_the_lines(path: Path) -> None:
     """Every so many lines one is signed, and counts them."""
     async with opened(path, checkpoint_lines=10) as log:
         await fill(log, 1)
-        await eventually_signed(log)
+        await signed(log)
         await asyncio.gather(*(log.write(Entry(RPC), 1) for _ in range(35)))
 
     counts = [line["count"] for line in lines_of(path) if line.get("event") == "checkpoint"]
     assert [10, 10, 10, 8] == counts
-
-
-async def eventually_signed(log: AuditLog) -> None:
-    """Return once the log has its key."""
-
-    async def has_key() -> bool:
-        scribe = log._scribe
-        return scribe is not None and scribe.key is not None
-
-    await eventually(has_key)
 
 
 async def test_checkpoints_follow_the_clock(path: Path) -> None:
@@ -264,7 +255,7 @@ async def test_without_its_key_the_log_says_so_and_goes_on(path: Path) -> None:
 
     async with opened(path, key=key) as log:
         await fill(log, 2)
-        await eventually_signed(log)
+        await signed(log)
 
     events = events_of(path)
     assert ["checkpoint", "rpc", "rpc", "start", "stop", "unsigned"] == sorted(events)

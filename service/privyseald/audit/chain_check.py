@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from privyseald.audit.checkpoint_key import AuditPublicKey
 from privyseald.audit.finding import Finding, Severity
 from privyseald.audit.link import Link, read_link
+from privyseald.audit.proof import Expected, Proof
 from privyseald.audit.run import Place, Run
 
-_CLOCK_STEP_US = 60_000_000
 _EDITED = "was edited after it was written: its hash is not the one that the next line holds"
 
 
@@ -42,10 +42,13 @@ class ChainCheck:
     """Feed it files and lines in the order of their chains; it reports, and fills `runs`."""
 
     def __init__(
-        self, keys: Mapping[str, AuditPublicKey], report: Callable[[Finding], None]
+        self,
+        keys: Mapping[str, AuditPublicKey],
+        report: Callable[[Finding], None],
+        expected: Expected | None = None,
     ) -> None:
-        self._keys = keys
         self._report = report
+        self._proof = Proof(keys, report, expected)
         self._file = ""
         self._run: Run | None = None
         self._junk: _Junk | None = None
@@ -53,6 +56,11 @@ class ChainCheck:
         self._stray: tuple[Place, Link] | None = None
         self._twin: tuple[Place, Link] | None = None
         self.runs: list[Run] = []
+
+    @property
+    def has_expected(self) -> bool:
+        """Whether the line that must be there was there."""
+        return self._proof.has_expected
 
     def begin_file(self, name: str) -> None:
         """Say in which file the next lines stand."""
@@ -111,13 +119,11 @@ class ChainCheck:
             self._junk_found(junk, Severity.BROKEN, "is no line of an audit log")
         if any(link.chain == run.chain for run in self.runs):
             self._broken("repeated", place, "begins a chain that began before: a copy of a file?")
+        elif not link.begins_file:
+            self._broken("missing", place, "is no line with which a log begins: some were removed")
         elif not link.begins_chain:
-            self._say(
-                Severity.NOTE,
-                "begins-later",
-                place,
-                f"the chain begins with line {link.sequence} of it; older files are not given",
-            )
+            message = f"begins with line {link.sequence} of its chain; older files are not given"
+            self._say(Severity.NOTE, "begins-later", place, message)
         run = Run.beginning_at(place, link)
         self._run = run
         self.runs.append(run)
@@ -130,55 +136,14 @@ class ChainCheck:
             self._drop_stray()
         if self._junk is not None:
             self._explain_junk(link)
-        if link.time_us + _CLOCK_STEP_US < run.time_us:
-            self._say(Severity.NOTE, "clock", place, "the clock was set back before this line")
-        if link.event and run.place != place:
-            self._hear_event(run, place, link)
+        self._proof.hear_before(run, place, link)
         run.take(place, link)
-        if link.event == "checkpoint":
-            self._verify(run, place, link, line, is_linked=is_linked)
-
-    def _hear_event(self, run: Run, place: Place, link: Link) -> None:
-        """A process that started found the file as another had left it."""
-        if link.event != "start":
-            return
-        found = link.text("found")
-        if found in {"broken", "cut"}:
-            self._broken(
-                "found-" + found, place, "the service itself found the log changed when it started"
-            )
-        if run.unproven:
-            self._say(
-                Severity.UNPROVEN,
-                "restart",
-                place,
-                f"the service started again, and no checkpoint covered the {run.unproven} lines "
-                "before: who could write to the disk then could cut or change them",
-            )
-
-    def _verify(self, run: Run, place: Place, link: Link, line: bytes, *, is_linked: bool) -> None:
-        run.checkpoints += 1
-        if not self._keys:
-            run.unproven = 0
-            return
-        key_id = link.text("key_id")
-        key = self._keys.get(key_id)
-        if key is None:
-            self._broken(
-                "wrong-key",
-                place,
-                f"is signed with the key {key_id[:32] or 'of nobody'}, which you did not give: "
-                "this is no log of the service whose public key you have, or it was forged",
-            )
-        elif not key.has_signed(line):
-            self._broken("bad-signature", place, "was edited: its signature does not verify")
-            self._doubt = None
-        elif is_linked:
-            run.prove(link)
-        elif self._doubt is not None:
+        is_sure = self._proof.hear(run, place, link, line, is_linked=is_linked)
+        doubt = self._doubt
+        if doubt is not None and doubt.place == place and is_sure:
             # This line is as it was written, so the one before is not.
-            self._broken("edited", self._doubt.before, _EDITED)
             self._doubt = None
+            self._broken("edited", doubt.before, _EDITED)
 
     # -- what is not
 
@@ -305,14 +270,20 @@ class ChainCheck:
     def _close_run(self) -> None:
         self._settle_open()
         run, self._run = self._run, None
-        if run is not None and run.unproven:
-            self._say(
-                Severity.UNPROVEN,
-                "end",
-                run.place,
-                f"no checkpoint behind the last {run.unproven} lines of the chain, so that they "
-                "may have been changed, or more of them cut off",
+        if run is None:
+            return
+        if run.unproven:
+            message = (
+                f"no checkpoint behind the last {run.unproven} lines of the chain: they may have "
+                "been changed, and more of them cut off"
             )
+            self._say(Severity.UNPROVEN, "end", run.place, message)
+        elif not run.has_stopped:
+            message = (
+                "the chain does not end with a stop: it is being written, or it was cut off at "
+                "a checkpoint"
+            )
+            self._say(Severity.NOTE, "open-end", run.place, message)
 
     def _junk_found(self, junk: _Junk, severity: Severity, message: str) -> None:
         file, line = junk.first

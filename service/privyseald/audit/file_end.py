@@ -47,7 +47,7 @@ def read_file_end(descriptor: int) -> FileEnd:
         after = hashlib.sha256(lines[-1]).hexdigest() if lines else ""
         facts: dict[str, Fact] = {"found": "foreign", "after_sha256": after}
         return FileEnd(new_chain(), needs_newline=bool(cut), facts={**facts, **_torn(cut)})
-    is_whole = _is_whole(lines)
+    is_whole = _is_whole(lines, first=0 if start else 1)
     facts = {"found": "whole" if is_whole else "broken"}
     if cut and lines[-1] is not cut:
         facts = {"found": "torn" if is_whole else "broken", **_torn(cut)}
@@ -60,13 +60,14 @@ def _torn(cut: bytes) -> dict[str, Fact]:
     return {"torn_bytes": len(cut), "torn_sha256": hashlib.sha256(cut).hexdigest()}
 
 
-def _is_whole(lines: list[bytes]) -> bool:
+def _is_whole(lines: list[bytes], first: int) -> bool:
+    """Whether the chain holds. Of line 0 it is not known what comes before."""
     found: list[Finding] = []
     check = ChainCheck({}, found.append)
     check.begin_file("")
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines, start=first):
         check.line(number, line)
-    return not any(each.severity is Severity.BROKEN for each in found)
+    return not any(each.severity is Severity.BROKEN and each.last_line for each in found)
 
 
 def _head(lines: list[bytes], last: Link) -> Head:

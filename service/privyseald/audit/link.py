@@ -21,6 +21,11 @@ class Link(NamedTuple):
     facts: Mapping[str, object]
 
     @property
+    def begins_file(self) -> bool:
+        """Whether it is a line with which a file begins."""
+        return self.event in {"start", "file"}
+
+    @property
     def begins_chain(self) -> bool:
         """Whether no line of its chain comes before."""
         return self.sequence == 1 and self.previous == NOTHING_BEFORE
@@ -49,6 +54,7 @@ def read_link(line: bytes) -> Link | None:
     event = get("event", "")
     if (
         type(sequence) is not int
+        or sequence < 1
         or type(time_us) is not int
         or type(previous) is not str
         or type(chain) is not str

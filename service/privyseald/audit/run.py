@@ -28,6 +28,8 @@ class Run:
     proven_sequence: int = 0
     # How many lines there are since the last good checkpoint.
     unproven: int = 0
+    # The last lines are those of an orderly end.
+    has_stopped: bool = False
     # The last line was edited, so its hash is not what the next one holds.
     is_tainted: bool = False
 
@@ -46,6 +48,6 @@ class Run:
         self.is_tainted = False
 
     def prove(self, link: Link) -> None:
-        """Take a checkpoint's word for all lines up to it."""
+        """Take a checkpoint's word, or that of who knows the hash, for all lines so far."""
         self.proven_sequence = link.sequence
         self.unproven = 0

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from privyseald import __version__
-from privyseald.cli import config, demo, hold, init, keys, reconcile, sandbox, serve, sign, venues
+from privyseald.cli import audit, config, demo, hold, init, keys, reconcile, sandbox, serve, sign, venues
 from privyseald.cli.output import console
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ keys.app.command("reconcile")(reconcile.reconcile)
 app.add_typer(keys.app, name="keys")
 app.add_typer(hold.app, name="hold")
 app.add_typer(venues.app, name="venues")
+app.add_typer(audit.app, name="audit")
 app.add_typer(config.app, name="config")
 app.add_typer(config.policy_app, name="policy")
 

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# What the shell sees: 0 done, 1 refused or failed, 2 wrong usage, 3 the server is away.
-REFUSED, USAGE, AWAY = 1, 2, 3
+# What the shell sees: 0 done, 1 refused or failed, 2 wrong usage, 3 the server is away,
+# 4 nothing wrong was found, but not all is proven.
+REFUSED, USAGE, AWAY, UNPROVEN = 1, 2, 3, 4
 
 # A pipe has no width of its own; a table cut at 80 columns helps nobody.
 _PIPE_WIDTH = 120
