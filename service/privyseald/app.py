@@ -57,8 +57,8 @@ from privyseald.usecases.open_session import OpenSession
 from privyseald.usecases.purge_held import PurgeHeld
 from privyseald.usecases.reconcile import Reconcile
 from privyseald.usecases.reconcile_watch import ReconcileWatch
-from privyseald.usecases.resync_nonce import ResyncNonce
 from privyseald.usecases.report_answer import ReportAnswer
+from privyseald.usecases.resync_nonce import ResyncNonce
 from privyseald.usecases.retirement import Retirement
 from privyseald.usecases.rotate_key import RotateKey
 from privyseald.usecases.sign import Sign

@@ -24,8 +24,8 @@ from privyseald.usecases.login import Login
 from privyseald.usecases.logout import Logout
 from privyseald.usecases.report_answer import Report, ReportAnswer
 from privyseald.usecases.sign import Sign
-from privyseald.venues.reading import Meaning
 from privyseald.usecases.signed import Signed
+from privyseald.venues.reading import Meaning
 from privyseald.venues.venue import KeyOrder
 
 _MAX_BATCH = 1_000
