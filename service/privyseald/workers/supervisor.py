@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import structlog
@@ -105,7 +104,8 @@ class Supervisor:
 
     async def _keep(self, number: int) -> None:
         """Let the worker live, again and again."""
-        config = config_of_worker(self._config, number, self._port.address)
+        server = self._config.server.model_copy(update={"listen": self._port.address})
+        config = self._config.model_copy(update={"server": server})
         times, pause_ms, has_served = self._times, 0, False
         while not self._ending.is_set():
             begun_ms = self._clock.monotonic_ms()
@@ -172,17 +172,3 @@ class Supervisor:
             for worker in self._alive.values():
                 worker.kill()
             await asyncio.wait(late)
-
-
-def config_of_worker(config: Config, number: int, listen: str) -> Config:
-    """Return the configuration of one worker: the common port, and files of its own."""
-    server = config.server.model_copy(update={"listen": listen})
-    audit = config.audit
-    if audit.file is not None:
-        audit = audit.model_copy(update={"file": own_file(audit.file, number)})
-    return config.model_copy(update={"server": server, "audit": audit})
-
-
-def own_file(path: Path, number: int) -> Path:
-    """Return the worker's file: `audit.worker-1.jsonl` beside what would be `audit.jsonl`."""
-    return path.with_name(f"{path.stem}.worker-{number}{path.suffix}")
