@@ -15,9 +15,18 @@ def rule(
     keys: Iterable[str],
     allow: Iterable[str],
     effect: Effect = Effect.ALLOW,
+    *,
+    accept_bearer: bool = False,
 ) -> Rule:
     """Return a rule as the file would give it."""
-    return Rule(name, effect, patterns(callers), patterns(keys), parse_selectors(allow))
+    return Rule(
+        name,
+        effect,
+        patterns(callers),
+        patterns(keys),
+        parse_selectors(allow),
+        accept_bearer=accept_bearer,
+    )
 
 
 def policy(*rules: Rule) -> Policy:
@@ -28,4 +37,4 @@ def policy(*rules: Rule) -> Policy:
 def allow_all() -> Policy:
     """Return a policy that allows everybody everything."""
     tags = ("tag:withdrawal", "tag:transfer", "tag:key-management", "sign-unlisted")
-    return policy(rule("all", ("*",), ("*",), (*Action, *tags)))
+    return policy(rule("all", ("*",), ("*",), (*Action, *tags), accept_bearer=True))

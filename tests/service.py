@@ -47,12 +47,15 @@ rules:
   - name: operator
     callers: ["{OPERATOR}"]
     keys: ["*"]
-    allow: [sign, sign-message, sign-typed-data, login, create-key, use-for-create-key, read-key,
+    accept_bearer: true
+    allow: [sign, sign-unlisted, "@withdrawals", "@transfers", "@key-management",
+            sign-message, sign-typed-data, login, create-key, use-for-create-key, read-key,
             import-key, rotate-key, disable-key, enable-key, delete-key, resync-nonce, create-hold,
             read-hold, delete-hold]
   - name: trader
     callers: ["{TRADER}"]
     keys: ["desk-*"]
+    accept_bearer: true
     allow: [sign, login]
 """
 

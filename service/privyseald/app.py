@@ -167,7 +167,7 @@ class App:
         )
         servicers = {
             "privyseal.v1.SigningService": SigningServicer(
-                Sign(policy, holds, open_key, nonces, sessions, idempotency),
+                Sign(policy, venues, holds, open_key, nonces, sessions, idempotency),
                 login,
                 Logout(policy, open_key, sessions, outbound),
                 CreateKey(

@@ -97,7 +97,7 @@ _RULE = "  - {name: a, callers: [x], keys: [y], allow: [sign]}\n"
         ("version: 2\nrules:\n" + _RULE, "version: "),
         ("version: 1\nrules:\n" + _RULE + _RULE, "two rules are named 'a'"),
         ("version: 1\nrules:\n" + _RULE.replace("sign", "fly"), "rules[0].allow[0]: "),
-        ("version: 1\nrules:\n" + _RULE.replace("allow", "deny"), "rules[0]."),
+        ("version: 1\nrules:\n" + _RULE.replace("allow", "forbid"), "rules[0]."),
         ("version: 1\nversion: 1\nrules:\n" + _RULE, "is not YAML"),
         ("", "the file: "),
         ("- 1", "the file: "),

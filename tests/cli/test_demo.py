@@ -44,7 +44,7 @@ def test_a_demo_with_a_bad_step_fails(tmp_path: Path, monkeypatch: pytest.Monkey
     policy_file = tmp_path / "policy.yaml"
     actions = [action.value for action in Action]
     rule = {"name": "all", "callers": ["*"], "keys": ["*"], "allow": actions}
-    policy_file.write_text(json.dumps({"version": 1, "rules": [rule]}))
+    policy_file.write_text(json.dumps({"version": 1, "rules": [{**rule, "accept_bearer": True}]}))
     monkeypatch.setenv("PRIVYSEAL__POLICY__FILE", str(policy_file))
     result = privyseal("demo", "--json")
     bad = [row for row in json.loads(result.stdout) if not row["good"]]

@@ -362,7 +362,7 @@ async def test_a_stranger_can_not_tell_keys_from_nothing(service: Service, opera
     ] * 2
     assert heard[0].message.replace("keys/wb", "keys/nothing") == heard[1].message
     assert heard[0].metadata == {"action": "sign", "key": "keys/wb", "caller": STRANGER}
-    assert "a security officer can add one" in heard[0].message
+    assert "a security officer can change the policy" in heard[0].message
 
 
 @pytest.mark.parametrize("intent", ["personal_message", "typed_data"])

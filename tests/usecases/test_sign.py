@@ -13,6 +13,7 @@ from privyseald.state.embedded import EmbeddedState
 from privyseald.usecases.sign import Sign, SignCommand
 from privyseald.usecases.signed import Signed
 from privyseald.venues.http_request import HttpRequest
+from privyseald.venues.registry import Venues
 from rules import allow_all
 from usecases.desk import OPERATOR, Desk, document
 
@@ -29,6 +30,7 @@ class SigningDesk(Desk):
         self.idempotency = Idempotency(sealed(self.shared), self.clock, capacity_bytes=100_000)
         self._sign = Sign(
             allow_all(),
+            Venues(),
             self.holds,
             self.open_key,
             NonceSource(self.state, self.clock),

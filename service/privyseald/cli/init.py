@@ -46,9 +46,13 @@ _POLICY = """\
 # '*' stands for any characters. What no rule allows is denied.
 version: 1
 rules:
+  # 'sign' takes neither withdrawals, transfers and the management of keys, which must be named
+  # ("@withdrawals"), nor requests that no venue's table knows ('sign-unlisted').
   - name: operator
     callers: ["{caller}"]
     keys: ["*"]
+    # A signature of nebulaex and kiiex is good for any request: see docs/policy.md.
+    accept_bearer: true
     allow:
       - sign
       - sign-message

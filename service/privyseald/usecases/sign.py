@@ -1,6 +1,6 @@
 """Sign: from what a caller wants to send, to the bytes to send."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,16 +12,18 @@ from privyseald.idempotency.idempotency import Idempotency
 from privyseald.key import Key
 from privyseald.nonces import NonceSource
 from privyseald.policy.action import Action
+from privyseald.policy.decision import Decision, denied
 from privyseald.policy.policy import Policy
+from privyseald.policy.question import Question, ask_of_request
 from privyseald.sessions.sessions import Sessions
 from privyseald.signing import eip191
 from privyseald.signing.document_digest import DocumentDigest
-from privyseald.strict_json import parse_object
+from privyseald.strict_json import JsonValue, parse_object
 from privyseald.usecases.answer_codec import SignedCodec
 from privyseald.usecases.open_key import OpenedKey, OpenKey
 from privyseald.usecases.signed import Signed, StructuredSignature
 from privyseald.venues.http_request import MAX_BODY, HttpRequest
-from privyseald.venues.registry import opens_sessions
+from privyseald.venues.registry import Venues, opens_sessions
 from privyseald.venues.signed import check_served
 from privyseald.venues.venue import Moment, Session, SessionUse, SignedHttpRequest
 
@@ -41,6 +43,9 @@ class TypedData:
 
 
 Intent = HttpRequest | PersonalMessage | TypedData
+
+# What will be signed: a request as the venue's `normalise` left it, a message, a document.
+_Wish = HttpRequest | bytes | dict[str, JsonValue]
 
 _ACTIONS: dict[type[Intent], tuple[Action, str]] = {
     HttpRequest: (Action.SIGN, "http_request"),
@@ -70,6 +75,7 @@ class Sign:
     def __init__(
         self,
         policy: Policy,
+        venues: Venues,
         holds: Holds,
         open_key: OpenKey,
         nonces: NonceSource,
@@ -77,6 +83,7 @@ class Sign:
         idempotency: Idempotency,
     ) -> None:
         self._policy = policy
+        self._venues = venues
         self._holds = holds
         self._open_key = open_key
         self._nonces = nonces
@@ -87,7 +94,7 @@ class Sign:
     async def __call__(self, caller: Caller, command: SignCommand, entry: Entry) -> Signed:
         """Return the signed bytes. Raises any PrivysealError but the venue's own."""
         action, intent = _ACTIONS[type(command.intent)]
-        entry.rule = self._policy.check(caller, action, command.key_id)
+        entry.rule = self._policy.admit(caller, action, command.key_id)
         self._holds.check(caller, command.key_id)
         opened = await self._open_key(command.key_id, command.key_version)
         key = opened.credential.key
@@ -100,17 +107,18 @@ class Sign:
                 f"can't be signed with {key.name}, a key of {key.venue} with {key.algorithm}; "
                 f"it signs {', '.join(sorted(opened.kind.intents)) or 'nothing by itself'}",
             )
+        wish = self._wish(command.intent, opened)
+        decision = self._decide(caller, action, wish, opened, entry)
+        entry.rule = decision.rule
         if command.validate_only:
-            if isinstance(command.intent, HttpRequest):
-                _normalise(command.intent, opened)
-            else:
-                await self._digest(command.intent)
+            if not isinstance(wish, HttpRequest):
+                await self._digest(wish)
             return Signed(key, None)
         signed = await self._idempotency.once(
             f"sign/{caller.name}",
             command.request_id,
             command.fingerprint,
-            lambda: self._sign(command.intent, opened, check_holds),
+            lambda: self._sign(wish, opened, check_holds),
             SignedCodec(),
         )
         check_holds()
@@ -121,12 +129,30 @@ class Sign:
         """Return if what was signed may still be handed out. Raises Held, StateUnavailable."""
         self._holds.check(caller, key.key_id, key.venue)
 
+    def _decide(
+        self, caller: Caller, action: Action, wish: _Wish, opened: OpenedKey, entry: Entry
+    ) -> Decision:
+        """Return the rule that allows exactly what will be signed. Raises PolicyDenied."""
+        key, venue = opened.credential.key, opened.venue
+        if isinstance(wish, HttpRequest):
+            table = self._venues.operation_table(venue)
+            question = ask_of_request(caller, key, wish, venue.coverage, table)
+        else:
+            document = wish if isinstance(wish, Mapping) else None
+            question = Question(caller, action, key.key_id, key, typed_data=document)
+        decision = self._policy.decide(question)
+        entry.shadow = " ".join(decision.shadow)
+        if not decision.allowed:
+            entry.rule = decision.rule
+            raise denied(question, decision)
+        return decision
+
     async def _sign(
-        self, intent: Intent, opened: OpenedKey, check_holds: Callable[[], None]
+        self, wish: _Wish, opened: OpenedKey, check_holds: Callable[[], None]
     ) -> Signed:
-        if isinstance(intent, HttpRequest):
-            return await self._sign_request(_normalise(intent, opened), opened, check_holds)
-        digest = await self._digest(intent)
+        if isinstance(wish, HttpRequest):
+            return await self._sign_request(wish, opened, check_holds)
+        digest = await self._digest(wish)
         moment = await self._nonces.reserve(opened.credential.key, None)
         signer = opened.credential.signer
         check_holds()
@@ -159,18 +185,20 @@ class Sign:
             credential.key, signed.shifted(-moment.offset_ms), moment.our_time_ms, moment.nonce
         )
 
-    async def _digest(self, intent: PersonalMessage | TypedData) -> bytes:
+    def _wish(self, intent: Intent, opened: OpenedKey) -> _Wish:
+        """Return what will be signed: policy looks at it, and nothing else is signed."""
+        if isinstance(intent, HttpRequest):
+            check_served(intent, opened.environment)
+            return opened.venue.normalise(intent, opened.credential)
         if isinstance(intent, PersonalMessage):
             if not intent.message:
                 raise FieldInvalid("personal_message.message", "is empty; give the message to sign")
             if len(intent.message) > MAX_BODY:
                 raise BodyInvalid("personal_message.message", f"is longer than {MAX_BODY} bytes")
-            return eip191.digest(intent.message)
+            return intent.message
         if len(intent.json) > MAX_BODY:
             raise BodyInvalid("typed_data.json", f"is longer than {MAX_BODY} bytes")
-        return await self._document_digest(parse_object(intent.json, "typed_data.json"))
+        return parse_object(intent.json, "typed_data.json")
 
-
-def _normalise(request: HttpRequest, opened: OpenedKey) -> HttpRequest:
-    check_served(request, opened.environment)
-    return opened.venue.normalise(request, opened.credential)
+    async def _digest(self, wish: "bytes | dict[str, JsonValue]") -> bytes:
+        return eip191.digest(wish) if isinstance(wish, bytes) else await self._document_digest(wish)
