@@ -34,6 +34,8 @@ from privyseald.rpc.pipeline import Limits, Pipeline
 from privyseald.rpc.procedures import procedures
 from privyseald.rpc.server import GrpcServer
 from privyseald.rpc.signing_servicer import SigningServicer
+from privyseald.rpc.status import code_name, code_of
+from privyseald.rpc.streams import Streams
 from privyseald.rpc.venue_servicer import VenueServicer
 from privyseald.secretstore.cache import CachePolicy, KeyCache
 from privyseald.secretstore.escrow import Escrow
@@ -57,11 +59,13 @@ from privyseald.usecases.open_session import OpenSession
 from privyseald.usecases.purge_held import PurgeHeld
 from privyseald.usecases.reconcile import Reconcile
 from privyseald.usecases.reconcile_watch import ReconcileWatch
+from privyseald.usecases.renew_sessions import RenewSessions
 from privyseald.usecases.report_answer import ReportAnswer
 from privyseald.usecases.resync_nonce import ResyncNonce
 from privyseald.usecases.retirement import Retirement
 from privyseald.usecases.rotate_key import RotateKey
 from privyseald.usecases.sign import Sign
+from privyseald.usecases.watch_session import WatchSession
 from privyseald.venues.registry import Venues
 
 _READINESS_PAUSE_S = 2.0
@@ -170,6 +174,7 @@ class App:
                 Sign(policy, venues, holds, open_key, nonces, sessions, idempotency),
                 login,
                 Logout(policy, open_key, sessions, outbound),
+                WatchSession(login, open_key, open_session, sessions),
                 CreateKey(
                     policy, holds, venues, self._store, cache, open_key, idempotency, issue_key
                 ),
@@ -198,9 +203,11 @@ class App:
             ),
         }
         limits = Limits(config.server.max_concurrent_rpcs, config.server.max_message_bytes)
+        pipeline = Pipeline(self._audit, clock, limits, holds)
         self.server = GrpcServer(
             procedures(servicers),
-            Pipeline(self._audit, clock, limits, holds),
+            pipeline,
+            Streams(pipeline, self._audit, clock, config.server.max_streams),
             listen=config.server.listen,
             tls=read_tls(config.server.tls),
             ops_listen=None if self._worker else config.server.ops_listen,
@@ -213,6 +220,17 @@ class App:
         self._open.callback(readiness.cancel)
         hearing = asyncio.create_task(sessions.run())
         self._open.callback(hearing.cancel)
+        renewals = RenewSessions(
+            open_key,
+            open_session,
+            sessions,
+            self._audit,
+            clock,
+            lambda error: code_name(code_of(type(error))),
+        )
+        self._open.push_async_callback(renewals.settle)
+        renewing = asyncio.create_task(renewals.run())
+        self._open.callback(renewing.cancel)
         retiring = asyncio.create_task(retirement.run())
         self._open.callback(retiring.cancel)
         longest_ms = config.longest_creation_ms

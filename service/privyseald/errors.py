@@ -28,7 +28,7 @@ PrivysealError
     ClockSkewed, AuditUnavailable, ServerStopping
     VenueUnreachable         the venue did not get the request
     VenueOutcomeUnknown      the venue may have acted on the request
-  RpcNotImplemented          the RPC is part of the contract, but not of this release
+  RpcNotImplemented          the RPC is part of the contract, but not of this release (none is now)
 
 A message is written for the caller: it says what to do, and quotes neither a secret nor
 text from another library. `reason` is a value of the proto enum `ErrorReason`.

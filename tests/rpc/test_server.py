@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from privyseal.v1 import signing_service_pb2 as pb
 from privyseal.v1 import venue_service_pb2
 from privyseald.config_error import ConfigInvalid
-from privyseald.rpc.procedures import LATER, procedures
+from privyseald.rpc.procedures import procedures
 from privyseald.sandbox.faults import Fault
 from service import (
     KIIEX,
@@ -122,37 +122,6 @@ async def test_an_unknown_method_is_unimplemented(operator: Stubs, method: str) 
     """There is nothing behind a name that the contract does not have."""
     failure = await failure_of(raw(operator, method)(b""))
     assert failure.code == "UNIMPLEMENTED"
-
-
-@pytest.mark.parametrize("name", sorted(LATER - {"privyseal.v1.SigningService/WatchSession"}))
-async def test_an_rpc_for_later_says_so(service: Service, operator: Stubs, name: str) -> None:
-    """What the contract has and this release has not is UNIMPLEMENTED, with reason and name."""
-    failure = await failure_of(raw(operator, name.removeprefix("privyseal.v1."))(b""))
-    assert (
-        Failure(
-            "UNIMPLEMENTED",
-            "this RPC comes with a later release; CHANGELOG.md says what this one has",
-            "RPC_NOT_IMPLEMENTED",
-            {"rpc": name},
-        )
-        == failure
-    )
-    assert (name, "RPC_NOT_IMPLEMENTED") == (
-        service.audit_lines()[-1]["rpc"],
-        service.audit_lines()[-1]["reason"],
-    )
-
-
-async def test_a_stream_for_later_says_so(service: Service, operator: Stubs) -> None:
-    """WatchSession ends at once, with the same reason."""
-
-    async def first() -> object:
-        return await anext(aiter(operator.signing.WatchSession(pb.WatchSessionRequest())))
-
-    failure = await failure_of(first())
-    assert (failure.code, failure.reason) == ("UNIMPLEMENTED", "RPC_NOT_IMPLEMENTED")
-    assert failure.metadata == {"rpc": "privyseal.v1.SigningService/WatchSession"}
-    assert service.audit_lines()[-1]["code"] == "UNIMPLEMENTED"
 
 
 def test_an_rpc_without_a_servicer_is_a_programmers_mistake() -> None:

@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from privyseald import __version__
-from privyseald.cli import audit, config, demo, hold, init, keys, reconcile, sandbox, serve, sign, venues
+from privyseald.cli import (
+    audit,
+    config,
+    demo,
+    hold,
+    init,
+    keys,
+    reconcile,
+    sandbox,
+    serve,
+    sign,
+    venues,
+)
 from privyseald.cli.output import console
 
 app = typer.Typer(

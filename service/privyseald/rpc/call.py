@@ -21,9 +21,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """An RPC: its full name, the message that it takes, and the servicer's method."""
+    """An RPC: its full name, the message that it takes, and the servicer's method.
+
+    Where it `streams`, the method returns, once the call is admitted, an asynchronous iterator
+    of messages; the parts that stand in the call when one comes are written before it goes out.
+    """
 
     name: str
     request: type[Message]
-    method: Callable[[Any, Call], Awaitable[Message]]
+    method: Callable[[Any, Call], Awaitable[Any]]
     streams: bool = False

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 
 from privyseald.audit.entry import Entry
@@ -41,7 +41,7 @@ class RpcFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much the pipeline takes on: RPCs at once, bytes of a request."""
+    """How much is taken on: RPCs at once, bytes of a request."""
 
     concurrent_rpcs: int = 1_000
     message_bytes: int = 1_048_576
@@ -62,7 +62,7 @@ class Pipeline:
 
         While the audit log can't take more, nothing is begun.
         """
-        self._check_room()
+        self.check_room()
         started_us = self._clock.time_us()
         entry = Entry(procedure.name)
         parts: list[Entry] = []
@@ -78,19 +78,15 @@ class Pipeline:
             self._audit.note(entry, self._clock.time_us() - started_us, parts)
             raise
         except Exception as error:  # noqa: BLE001 - the last net: nothing unforeseen goes out
-            status, entry.error_id = internal_status()
-            entry.reason = "INTERNAL"
-            _log.error(
-                "internal error", error_id=entry.error_id, rpc=procedure.name, cause=_trace(error)
-            )
+            status = unforeseen(entry, error)
         else:
             entry.code, entry.decision = "OK", "allowed"
-            await self._write(entry, started_us, parts)
+            await self.write(entry, started_us, parts)
             return answer
         finally:
             self._under_way -= 1
         entry.code, entry.decision = code_name(status.code), "refused"
-        await self._write(entry, started_us, parts)
+        await self.write(entry, started_us, parts)
         raise RpcFailed(status)
 
     async def _answer(
@@ -101,14 +97,25 @@ class Pipeline:
         entry: Entry,
         parts: list[Entry],
     ) -> bytes:
-        caller = identify()
-        entry.caller = caller.name
-        self._holds.check_caller(caller)
+        caller = self.admit(identify, entry)
         if self._under_way > self._limits.concurrent_rpcs:
             raise Overloaded(
                 f"more than {self._limits.concurrent_rpcs} RPCs are under way; try again soon",
                 retry_after_ms=100,
             )
+        request = self.parse(procedure, raw, entry)
+        response: Message = await procedure.method(request, Call(caller, entry, parts))
+        return response.SerializeToString()
+
+    def admit(self, identify: Callable[[], Caller], entry: Entry) -> Caller:
+        """Return who calls. Raises CallerUnproved, and Held where nobody who calls so may."""
+        caller = identify()
+        entry.caller = caller.name
+        self._holds.check_caller(caller)
+        return caller
+
+    def parse(self, procedure: Procedure, raw: bytes, entry: Entry) -> Message:
+        """Return the message. Raises FieldInvalid where it is too long, MessageUnparseable."""
         if len(raw) > self._limits.message_bytes:
             raise FieldInvalid(
                 "message",
@@ -116,26 +123,34 @@ class Pipeline:
             )
         entry.request_sha256 = hashlib.sha256(raw).hexdigest()
         try:
-            request = procedure.request.FromString(raw)
+            return procedure.request.FromString(raw)
         except DecodeError as error:
             raise MessageUnparseable(
                 "message", "is no message of this RPC; use stubs made from privyseal.v1"
             ) from error
-        response = await procedure.method(request, Call(caller, entry, parts))
-        return response.SerializeToString()
 
-    def _check_room(self) -> None:
+    def check_room(self) -> None:
+        """Return if the audit log can take more. Raises RpcFailed."""
         try:
             self._audit.check_room()
         except PrivysealError as error:
             raise RpcFailed(status_of(error)) from error
 
-    async def _write(self, entry: Entry, started_us: int, parts: list[Entry]) -> None:
+    async def write(self, entry: Entry, started_us: int, parts: list[Entry]) -> None:
+        """Write the audit lines of an RPC. Raises RpcFailed where that can't be done."""
         try:
             await self._audit.write(entry, self._clock.time_us() - started_us, parts)
         except AuditUnavailable as error:
             _log.error("audit line not written", rpc=entry.rpc)
             raise RpcFailed(status_of(error)) from error
+
+
+def unforeseen(entry: Entry, error: Exception) -> status_pb2.Status:
+    """Return the status for what nobody foresaw, and log under its id where that came from."""
+    status, entry.error_id = internal_status()
+    entry.reason = "INTERNAL"
+    _log.error("internal error", error_id=entry.error_id, rpc=entry.rpc, cause=_trace(error))
+    return status
 
 
 def _trace(error: BaseException) -> str:

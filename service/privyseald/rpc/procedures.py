@@ -1,26 +1,18 @@
 """The table of RPCs, made from the contract's descriptors: none can be forgotten."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
 from privyseal.v1 import hold_service_pb2, key_service_pb2, signing_service_pb2, venue_service_pb2
-from privyseald.errors import RpcNotImplemented
-from privyseald.rpc.call import Call, Procedure
+from privyseald.rpc.call import Procedure
 
 CONTRACT: tuple[FileDescriptor, ...] = (
     signing_service_pb2.DESCRIPTOR,
     key_service_pb2.DESCRIPTOR,
     venue_service_pb2.DESCRIPTOR,
     hold_service_pb2.DESCRIPTOR,
-)
-# Part of the contract, not of this release; each answers UNIMPLEMENTED with a reason.
-LATER = frozenset(
-    {
-        "privyseal.v1.SigningService/WatchSession",
-    }
 )
 
 
@@ -34,8 +26,8 @@ def services() -> tuple[str, ...]:
 def procedures(servicers: Mapping[str, object]) -> dict[str, Procedure]:
     """Return every RPC of the contract by its full name, such as `privyseal.v1.X/Y`.
 
-    `servicers` are by the service's full name. A method that is neither there nor named as
-    one for later is a programmer's mistake.
+    `servicers` are by the service's full name. A method that is not there is a programmer's
+    mistake.
     """
     table: dict[str, Procedure] = {}
     for file in CONTRACT:
@@ -48,16 +40,8 @@ def procedures(servicers: Mapping[str, object]) -> dict[str, Procedure]:
 
 def _procedure(name: str, method: MethodDescriptor, servicer: object) -> Procedure:
     request = message_factory.GetMessageClass(method.input_type)
-    if name in LATER:
-        return Procedure(name, request, _later, streams=method.server_streaming)
-    return Procedure(name, request, getattr(servicer, _snake(method.name)))
-
-
-async def _later(_request: Any, call: Call) -> Any:
-    raise RpcNotImplemented(
-        "this RPC comes with a later release; CHANGELOG.md says what this one has",
-        metadata={"rpc": call.entry.rpc},
-    )
+    act = getattr(servicer, _snake(method.name))
+    return Procedure(name, request, act, streams=method.server_streaming)
 
 
 def _snake(name: str) -> str:

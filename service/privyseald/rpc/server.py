@@ -1,7 +1,8 @@
 """The gRPC transport: grpc.aio under the pipeline, with TLS 1.3, health and a graceful end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, NoReturn
 
 import grpc
@@ -16,6 +17,7 @@ from privyseald.rpc.identity import LOCAL, caller_of
 from privyseald.rpc.listener import Tls, bind, make_server
 from privyseald.rpc.ops_server import OpsServer
 from privyseald.rpc.pipeline import Pipeline, RpcFailed
+from privyseald.rpc.streams import Streams
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -27,6 +29,7 @@ class GrpcServer:
         self,
         procedures: Mapping[str, Procedure],
         pipeline: Pipeline,
+        streams: Streams,
         *,
         listen: str,
         tls: Tls | None,
@@ -35,6 +38,7 @@ class GrpcServer:
         share_port: bool = False,
     ) -> None:
         self._pipeline = pipeline
+        self._streams = streams
         self._plaintext = tls is None
         self._services = sorted({name.partition("/")[0] for name in procedures})
         self._health = Health(self._services)
@@ -65,12 +69,13 @@ class GrpcServer:
         await self._health.set_ready(ready=ready)
 
     async def stop(self, *, drain_delay_ms: int, grace_ms: int) -> None:
-        """Tell clients to go, wait for them, let RPCs under way finish, and close.
+        """Tell clients to go, wait for them, end streams, let RPCs under way finish, and close.
 
         The server is not ready from now on, but live to the end: nobody shall kill it early.
         """
         await self.set_ready(ready=False)
         await asyncio.sleep(drain_delay_ms / 1_000)
+        self._streams.stop()
         await self._server.stop(grace_ms / 1_000)
         if self._ops:
             await self._ops.stop()
@@ -103,11 +108,17 @@ class GrpcServer:
 
         return behave
 
-    def _streaming(self, procedure: Procedure) -> Callable[[bytes, Any], AsyncIterator[bytes]]:
-        unary = self._unary(procedure)
+    def _streaming(self, procedure: Procedure) -> Callable[[bytes, Any], Awaitable[None]]:
+        run, plaintext = self._streams.run, self._plaintext
 
-        async def behave(raw: bytes, context: Any) -> AsyncIterator[bytes]:
-            yield await unary(raw, context)
+        async def behave(raw: bytes, context: Any) -> None:
+            answers = run(procedure, raw, lambda: _identify(context, plaintext=plaintext))
+            try:
+                async with aclosing(answers):
+                    async for answer in answers:
+                        await context.write(answer)
+            except RpcFailed as failure:
+                await _abort(context, failure.status)
 
         return behave
 

@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from privyseal.v1 import signing_service_pb2 as pb
 from privyseald.audit.entry import Entry
@@ -25,6 +27,7 @@ from privyseald.usecases.logout import Logout
 from privyseald.usecases.report_answer import Report, ReportAnswer
 from privyseald.usecases.sign import Sign
 from privyseald.usecases.signed import Signed
+from privyseald.usecases.watch_session import NewSession, WatchSession
 from privyseald.venues.reading import Meaning
 from privyseald.venues.venue import KeyOrder
 
@@ -47,12 +50,14 @@ class SigningServicer:
         sign: Sign,
         login: Login,
         logout: Logout,
+        watch_session: WatchSession,
         create_key: CreateKey,
         report_answer: ReportAnswer,
     ) -> None:
         self._sign = sign
         self._login = login
         self._logout = logout
+        self._watch_session = watch_session
         self._create_key = create_key
         self._report_answer = report_answer
 
@@ -124,6 +129,14 @@ class SigningServicer:
         meaning = await self._report_answer(call.caller, _report(request), call.entry)
         return pb.ReportAnswerResponse(meaning=_MEANINGS[meaning])
 
+    async def watch_session(
+        self, request: pb.WatchSessionRequest, call: Call
+    ) -> AsyncIterator[pb.WatchSessionResponse]:
+        """Watch the key's session."""
+        call.entry.key = request.key[:80]
+        events = await self._watch_session(call.caller, key_id_of(request.key), call.entry)
+        return _responses(events, call)
+
     async def create_key(self, request: pb.CreateKeyRequest, call: Call) -> pb.CreateKeyResponse:
         """Make a key."""
         call.entry.key, call.entry.request_id = (
@@ -149,6 +162,18 @@ def _refuse(result: pb.BatchSignResult, entry: Entry, error: PrivysealError) -> 
     result.status.CopyFrom(status)
     entry.code, entry.decision = code_name(status.code), "refused"
     entry.reason = error.reason
+
+
+async def _responses(
+    events: AsyncIterator[NewSession | PrivysealError], call: Call
+) -> AsyncIterator[pb.WatchSessionResponse]:
+    """Give the messages of what happens; each token that goes out is a part of the call."""
+    async for event in events:
+        if isinstance(event, PrivysealError):
+            yield pb.WatchSessionResponse(failure=status_of(event))
+            continue
+        call.parts.append(replace(call.entry, operation="session", code="OK", decision="allowed"))
+        yield pb.WatchSessionResponse(session=session_message(event.key, event.session))
 
 
 def _operation(request: pb.SignRequest) -> str:

@@ -83,14 +83,14 @@ class Sessions:
         """Return the keys whose sessions were lately asked for at this server."""
         return self._copies.key_ids()
 
-    async def drop(self, key_id: str) -> Session | None:
+    async def drop(self, key_id: str, *, may_reopen: bool = False) -> Session | None:
         """Forget the key's session everywhere, and return it. A login under way is not kept, and
-        those who watch get no new session before somebody asks for one.
+        those who watch get no new session before somebody asks for one, or if `may_reopen`.
         """
         self._logins.part_from(key_id)
         self._copies.forget(key_id)
         copy = await self._copies.read(key_id)
-        await self._drop(key_id, Standing(may_reopen=False), None)
+        await self._drop(key_id, Standing(may_reopen=may_reopen), None)
         record = copy.standing.record
         return None if record is None or self._copies.is_over(copy) else record.session
 
@@ -147,12 +147,14 @@ class Sessions:
             and self._is_wanted(copy, now_ms, is_watched=key_id in watched)
         ]
 
-    def postpone(self, key_id: str, failure: PrivysealError) -> None:
-        """Leave the key's session alone for a while after a failure, and tell those who watch."""
+    def postpone(self, key_id: str, failure: PrivysealError, *, is_news: bool = True) -> None:
+        """Leave the key's session alone for a while after a failure, and tell those who watch;
+        where it `is_news` no more, only those who have not heard of it.
+        """
         pause_ms = failure.retry_after_ms or _LONGEST_PAUSE_MS
         pause_ms = min(max(pause_ms, _SHORTEST_PAUSE_MS), _LONGEST_PAUSE_MS)
         self._postponed[key_id] = self._clock.monotonic_ms() + pause_ms
-        self._news.watchers.tell(session_name(key_id), failure)
+        self._news.watchers.tell(session_name(key_id), failure, is_news=is_news)
 
     async def run(self) -> None:
         """Hear what other servers say, until cancelled."""

@@ -13,11 +13,24 @@ class Watcher:
 
     def __init__(self) -> None:
         self.failures: deque[PrivysealError] = deque(maxlen=16)
+        self._heard = ""
         self._rung = asyncio.Event()
 
     def ring(self) -> None:
         """Have the watcher look."""
         self._rung.set()
+
+    def tell(self, failure: PrivysealError, *, is_news: bool) -> None:
+        """Have the watcher look at a failure, unless it is the last one again and no news."""
+        topic = failure.metadata.get("refusal", failure.reason)
+        if is_news or topic != self._heard:
+            self.failures.append(failure)
+            self.ring()
+        self._heard = topic
+
+    def forget(self) -> None:
+        """Let the next failure be news, whatever it is."""
+        self._heard = ""
 
     async def wait(self, timeout_s: float) -> None:
         """Wait until rung, or for so long."""
@@ -61,8 +74,7 @@ class Watchers:
         for name in self._watchers:
             self.ring(name)
 
-    def tell(self, name: str, failure: PrivysealError) -> None:
+    def tell(self, name: str, failure: PrivysealError, *, is_news: bool) -> None:
         """Tell all who watch the name of a failure."""
         for watcher in self._watchers.get(name, ()):
-            watcher.failures.append(failure)
-            watcher.ring()
+            watcher.tell(failure, is_news=is_news)

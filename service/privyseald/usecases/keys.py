@@ -63,7 +63,7 @@ class Keys:
         entry.rule = self._policy.check(caller, Action.ENABLE_KEY, key_id)
         key = await self._set_state(key_id, KeyState.ENABLED, entry)
         # While it was disabled no session was used; the one from before must not come back.
-        await self._sessions.drop(key_id)
+        await self._sessions.drop(key_id, may_reopen=True)
         try:
             opened = await self._cache.open(key_id)
         except PrivysealError:

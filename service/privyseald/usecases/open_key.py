@@ -88,6 +88,10 @@ class OpenKey:
             return opened
         return self._earlier(opened, version)
 
+    def look_again(self, key_id: str) -> None:
+        """Have the key read from the store before it is used again."""
+        self._cache.forget(key_id)
+
     def _earlier(self, opened: OpenedKey, version: int) -> OpenedKey:
         active, previous = opened.credential.key, opened.previous
         if not 0 < version < active.version:

@@ -127,7 +127,7 @@ class RotateKey:
     async def _let_go(self, key: Key) -> None:
         """End the session of the version before, and have the venue asked anew what it refused."""
         try:
-            await self._sessions.drop(key.key_id)
+            await self._sessions.drop(key.key_id, may_reopen=True)
             await self._sessions.pardon(key)
         except Unavailable as error:
             # The session is not used with another version; a refusal that stands is told.
