@@ -128,9 +128,23 @@ async def test_what_is_out_of_bounds_is_not_believed() -> None:
 
     loud = [line for line in logs if line["log_level"] == "error"]
     assert len(loud) == known.disbelieved
-    assert {(5_002, 5_000, 1_001)} == {
-        (line["offset_ms"], line["max_clock_offset_ms"], line["kept_offset_ms"]) for line in loud
+    assert {(5_002, -5_000, 5_000, 1_001)} == {
+        (line["offset_ms"], line["lowest_ms"], line["highest_ms"], line["kept_offset_ms"])
+        for line in loud
     }
+
+
+async def test_what_is_ahead_may_be_bounded_closer() -> None:
+    """As a state that replicas share asks for."""
+    async with watched(aster=OffsetRule(None, 5_000, 3_000)) as found:
+        found.tells(-4_000)
+        found.offsets.of(KEY)
+        await found.knows(-4_000)
+        found.tells(3_000)
+        known = found.offsets.clocks["aster", "production"]
+        await found.until(lambda: known.disbelieved >= 1)
+        found.tells(2_990)
+        await found.knows(2_990)
 
 
 @pytest.mark.parametrize(

@@ -251,3 +251,15 @@ def test_workers_share_nothing_that_is_for_one(
     assert words in said
     if "workers = 2" not in old:
         assert "server.workers = 2 needs" in said
+
+
+def test_venue_clocks_that_are_far_ahead_need_a_state_of_ones_own(tmp_path: Path) -> None:
+    """A shared state gives no nonce that far ahead of its clock; what is behind is no trouble."""
+    venue = "\n[venues.whitebit]\nclock_offset_ms = "
+
+    for shared in ("3000", "-60000", '"estimate"'):
+        load(tmp_path, _WORKERS + venue + shared)
+    said = mistake(tmp_path, _WORKERS + venue + "3001")
+    assert "venues.whitebit.clock_offset_ms is above 3000" in said
+    own = _WORKERS.replace('url = "valkeys://valkey.test"', "").replace("workers = 2", "")
+    load(tmp_path, own + venue + "60000")

@@ -15,7 +15,7 @@ from privyseald.audit.checkpoint_key import (
 from privyseald.audit.log import AuditLog
 from privyseald.clock import Clock, SystemClock
 from privyseald.clock_offsets import ClockOffsets, OffsetRule
-from privyseald.config import Config
+from privyseald.config import LONGEST_SHARED_OFFSET_MS, Config
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import PrivysealError, Unavailable
 from privyseald.holds.hold_file import HoldFile
@@ -339,10 +339,12 @@ def make_venues(config: Config) -> Venues:
 
 def _offset_rules(config: Config) -> dict[str, OffsetRule]:
     """Return what is known of the venues' clocks."""
+    max_ahead_ms = 60_000 if config.state.is_embedded else LONGEST_SHARED_OFFSET_MS
     return {
         name: OffsetRule(
             None if venue.clock_offset_ms == "estimate" else venue.clock_offset_ms,
             venue.max_clock_offset_ms,
+            max_ahead_ms,
         )
         for name, venue in config.venues.items()
     }

@@ -36,11 +36,12 @@ _log = structlog.get_logger("privyseald.clock")
 @dataclass(frozen=True, slots=True)
 class OffsetRule:
     """What the config says of a venue's clock. Without `offset_ms` it is estimated, and an
-    estimate beyond `max_ms` either way is not believed.
+    estimate beyond `max_ms` either way, or `max_ahead_ms` ahead, is not believed.
     """
 
     offset_ms: int | None = 0
     max_ms: int = 5_000
+    max_ahead_ms: int = 60_000
 
 
 _NO_RULE = OffsetRule()
@@ -49,7 +50,7 @@ _NO_RULE = OffsetRule()
 class VenueClock:
     """What is known of the clock of one venue's environment."""
 
-    def __init__(self, name: str, max_ms: int) -> None:
+    def __init__(self, name: str, rule: OffsetRule) -> None:
         self.name = name
         # Where the venue is asked; nothing else is taken for its clock.
         self.origin = "-"
@@ -62,20 +63,22 @@ class VenueClock:
         self.own_until_ms = 0
         self.ask_now = asyncio.Event()
         self.estimate = ClockEstimate()
-        self._max_ms = max_ms
+        self._lowest_ms = -rule.max_ms
+        self._highest_ms = min(rule.max_ms, rule.max_ahead_ms)
         self._logged_ms = 0
 
     def hear(self, reading: Bounds, now_ms: int) -> None:
         """Take a reading; what is out of bounds leaves the offset as it is, loudly."""
         known = self.estimate.add(reading, now_ms)
         offset_ms, error_ms = known.middle_us // 1_000, -(-known.error_us // 1_000)
-        if abs(offset_ms) > self._max_ms:
+        if not self._lowest_ms <= offset_ms <= self._highest_ms:
             self.disbelieved += 1
             _log.error(
                 "venue clock too far off to be believed; check this machine's clock",
                 venue=self.name,
                 offset_ms=offset_ms,
-                max_clock_offset_ms=self._max_ms,
+                lowest_ms=self._lowest_ms,
+                highest_ms=self._highest_ms,
                 kept_offset_ms=self.offset_ms,
             )
             return
@@ -166,7 +169,7 @@ class ClockOffsets:
         known = self._watched.get(place)
         if known is not None:
             return known
-        known = self._watched[place] = VenueClock("/".join(place), rule.max_ms)
+        known = self._watched[place] = VenueClock("/".join(place), rule)
         venue = self._venues.get(key.venue)
         if tells_time(venue):
             environment = self._venues.environment(venue, key.environment)

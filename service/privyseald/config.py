@@ -19,6 +19,9 @@ from privyseald.state_config import StateConfig
 from privyseald.vault_config import VaultConfig
 
 ENVIRONMENT_PREFIX = "PRIVYSEAL__"
+# A shared state gives no nonce that is more than 5 s ahead of its own clock: the rest is for
+# bursts, and for clocks of servers that differ.
+LONGEST_SHARED_OFFSET_MS = 3_000
 _STORE_TRIES_MS = 60_000
 _LOOPBACK = frozenset({"127.0.0.1", "[::1]", "localhost"})
 
@@ -205,6 +208,19 @@ class Config(Section):
                 "wrapped one opens once; set vault.secret_id_is_wrapped = false, use another "
                 "vault.auth, or set server.workers = 1"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_offsets_that_can_be_shared(self) -> Self:
+        for name, venue in self.venues.items():
+            offset_ms = venue.clock_offset_ms
+            if self.state.is_embedded or offset_ms == "estimate":
+                continue
+            if offset_ms > LONGEST_SHARED_OFFSET_MS:
+                raise ValueError(
+                    f"venues.{name}.clock_offset_ms is above {LONGEST_SHARED_OFFSET_MS}, and a "
+                    "shared state gives no nonces so far ahead; set this machine's clock right"
+                )
         return self
 
     @property
