@@ -2,18 +2,19 @@ import asyncio
 import errno
 import gc
 import os
-import resource
 import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from disk import full_disk
 from privyseald.clock import SystemClock
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import StateUnavailable
@@ -37,17 +38,6 @@ async def state(path: Path) -> AsyncIterator[EmbeddedState]:
     opened = EmbeddedState.open_path(path)
     yield opened
     await opened.close()
-
-
-@contextmanager
-def full_disk(path: Path, room: int = 0) -> Iterator[None]:
-    """Let no file of this process grow beyond what `path` has now, and `room` bytes more."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @contextmanager
@@ -265,6 +255,31 @@ def test_the_highest_mark_of_a_name_counts(path: Path) -> None:
     path.write_bytes(b"n 5\nn 9\nm 1\nn 7\n")
 
     assert {"n": 9, "m": 1} == marks_in(path)
+
+
+async def test_a_file_of_the_first_release_is_read(path: Path) -> None:
+    """Its lines have a mark alone; the first step adds what a resync needs."""
+    await asyncio.to_thread(path.parent.mkdir)
+    await asyncio.to_thread(path.write_bytes, b"n 1000\nm 5\nn 1500\n")
+
+    state = EmbeddedState.open_path(path)
+    assert (1_500, 1_500) == await state.resync("n", 700)
+    assert [1_501, 6] == [await state.advance(name, step_of(0)) for name in ("n", "m")]
+    await state.close()
+    assert {"n": 1_501, "m": 6} == marks_in(path)
+
+
+async def test_a_resync_on_a_full_disk_changes_nothing(path: Path, state: EmbeddedState) -> None:
+    """It is refused, the counter goes on where it was, and with space it is done."""
+    step = replace(step_of(1_000, slack=10), gap=100)
+    await state.advance("n", step)
+    await state.advance("n", replace(step, floor=90_000))
+    with full_disk(path), pytest.raises(StateUnavailable, match="high-water"):
+        await state.resync("n", 2_000)
+
+    assert 90_001 == await state.advance("n", step)
+    assert (90_001, 2_000) == await state.resync("n", 2_000)
+    assert 2_001 == await state.advance("n", step)
 
 
 def test_a_second_process_is_refused_and_told_why(path: Path) -> None:

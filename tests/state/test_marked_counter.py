@@ -138,3 +138,18 @@ def test_a_resync_far_ahead_survives_a_crash_and_can_be_taken_back_after_it() ->
     assert back is not None
     again.take_resync(200, back)
     assert 201 == again.advance(Step(0, HIGHEST, 500, 5_000, 0))[0]
+
+
+def test_a_resync_that_failed_covers_what_is_given_after_it() -> None:
+    """Its record may stand on the disk all the same, while the run goes on up to its mark."""
+    counter = MarkedCounter(Counter(100, 100, 50, 10))
+    record = counter.advance(Step(9_000, HIGHEST, 500, 5_000, 0))[1]
+    assert record is not None
+    counter.written = record
+    assert (9_000, None) == counter.advance(Step(9_000, HIGHEST, 500, 5_000, 0))
+
+    failed = counter.resync(200)
+    assert failed is not None
+    for value in range(9_001, 9_501):
+        assert (value, None) == counter.advance(Step(0, HIGHEST, 500, 5_000, 0))
+        assert allows(failed, value)

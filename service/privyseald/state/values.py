@@ -117,10 +117,12 @@ class Values:
                     return
         finally:
             self._writing = None
+            if self._waiting:
+                self._start_writing()
             self._sweep_later()
 
     async def _commit(self, batch: list[_Change]) -> None:
-        """Decide and write a batch. Whatever goes wrong, each of its callers gets an answer."""
+        """Decide and write a batch, and answer each of its callers."""
         now_ms, shift_ms, gone = self._clock.monotonic_ms(), self._shift_ms(), self._take_gone()
         answers, changed = self._decide(batch, now_ms)
         replaced = [entry.value.version for entry in map(self._memory.find, changed) if entry]
@@ -133,8 +135,9 @@ class Values:
                 )
         except sqlite3.Error as error:
             self._gone += gone
-            _log.error("values of the state can't be written", cause=error.sqlite_errorname)
+            # First: the log may be on the same disk.
             _refuse(batch)
+            _log.error("values of the state can't be written", cause=error.sqlite_errorname)
             return
         self._offset_ms = offset_ms
         for name, entry in changed.items():

@@ -22,6 +22,8 @@ CREATE TABLE IF NOT EXISTS value (
 ) STRICT;
 """
 _SCHEMA = 1
+# For another program that has the file open.
+_LONGEST_WAIT_S = 1.0
 _LONGEST_LOG_BYTES = 16 * 1_048_576
 
 
@@ -55,7 +57,9 @@ class ValuesFile:
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             path.chmod(0o600)
-            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(
+                path, timeout=_LONGEST_WAIT_S, isolation_level=None, check_same_thread=False
+            )
         except (OSError, sqlite3.Error) as error:
             raise _unusable(path) from error
         try:
