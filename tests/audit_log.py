@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,32 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 def raw_lines(path: Path) -> list[bytes]:
     """Return the lines as they stand there, without newlines."""
     return path.read_bytes().split(b"\n")[:-1]
+
+
+def content_of(path: Path) -> bytes:
+    """Return what stands in a file."""
+    return path.read_bytes()
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file over what is there."""
+    path.write_bytes(content)
+
+
+def put_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """Write a file of these lines over what is there."""
+    put(path, b"".join(line + b"\n" for line in lines))
+
+
+def move(path: Path, to: Path) -> None:
+    """Give a file another name."""
+    path.rename(to)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to a file."""
+    with path.open("ab") as file:
+        file.write(content)
 
 
 def names_beside(path: Path) -> list[str]:

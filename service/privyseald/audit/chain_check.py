@@ -111,12 +111,15 @@ class ChainCheck:
     def _begin(self, place: Place, link: Link, line: bytes) -> None:
         self._close_run()
         junk, self._junk = self._junk, None
-        if junk is not None and junk.sha256 == link.text("after_sha256"):
+        if junk is not None:
+            is_known = junk.sha256 in {link.text("after_sha256"), link.text("torn_sha256")}
             self._junk_found(
-                junk, Severity.UNPROVEN, "stood there before the log began to be a chain"
+                junk,
+                Severity.UNPROVEN if is_known else Severity.BROKEN,
+                "stood there before the log began to be a chain"
+                if is_known
+                else "is no line of an audit log",
             )
-        elif junk is not None and junk.sha256 != link.text("torn_sha256"):
-            self._junk_found(junk, Severity.BROKEN, "is no line of an audit log")
         if any(link.chain == run.chain for run in self.runs):
             self._broken("repeated", place, "begins a chain that began before: a copy of a file?")
         elif not link.begins_file:

@@ -67,7 +67,6 @@ class LogFile:
             fresh.rename(self._path)
             self._sync_directory()
         except (OSError, ConfigInvalid) as error:
-            fresh.unlink(missing_ok=True)
             return _words(error) if isinstance(error, OSError) else str(error)
         os.close(self._descriptor)
         self._descriptor, self._size = descriptor, 0

@@ -51,7 +51,7 @@ class Scribe:
         self._loop = loop
         self._thread = WriterThread(loop)
         self._group: Group | None = None
-        self._is_busy = self._is_scheduled = self._is_closed = False
+        self._is_busy = self._is_scheduled = self._is_ending = self._is_closed = False
         self._needs_newline = sink.end.needs_newline
         self._checkpoint_due = False
         now_ms = clock.monotonic_ms()
@@ -100,6 +100,7 @@ class Scribe:
     async def finish(self) -> None:
         """Return when all is written and signed, or when it can't be."""
         self._tell_ms = 0
+        self._is_ending = True
         self.sign_soon()
         while (self._is_busy or self._is_scheduled) and not self.fault and not self.is_stalled:  # noqa: ASYNC110  # many things end it
             await asyncio.sleep(0.002)
@@ -241,6 +242,8 @@ class Scribe:
     # -- one file after the other
 
     def _is_too_long(self, now_ms: int) -> bool:
+        if self._is_ending:
+            return False
         config, size = self._config, self._sink.size()
         is_old = 0 < config.rotate_age_ms <= now_ms - self._file_ms
         return (size >= config.rotate_bytes or (is_old and size > 0)) and now_ms >= self._rotate_ms
