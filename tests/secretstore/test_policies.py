@@ -1,5 +1,8 @@
 """What the shipped policies allow, and that they allow no more, asked of a real server."""
 
+import asyncio
+
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,6 +116,36 @@ async def test_every_server_makes_and_reads_what_seals_the_state(
     vault = client(bao, "service", prefix)
     with pytest.raises(Forbidden):
         vault.write_data(f"{MOUNT}/data/{prefix}/_privyseal-state", data={"data": {}})
+
+
+async def test_servers_that_start_together_agree_on_what_seals_the_state(
+    bao: BaoServer, prefix: str, tmp_path: Path
+) -> None:
+    """Whoever comes second may not write over it, and takes what the first one made."""
+    stores = []
+    for index in range(6):
+        folder = tmp_path / f"server-{index}"
+        folder.mkdir()
+        stores.append(store_with(bao.url, bao.token(policy("service", prefix)), prefix, folder))
+    try:
+        keys = await asyncio.gather(*(own_sealing_key(store, "state") for store in stores))
+    finally:
+        await asyncio.gather(*(store.close() for store in stores))
+
+    assert [keys[0]] * 6 == keys
+
+
+async def test_a_server_that_may_not_make_what_seals_the_state_is_told(
+    bao: BaoServer, prefix: str, tmp_path: Path
+) -> None:
+    """Under the policy of an earlier release it says which right is missing."""
+    rule = policy("service", prefix).replace('["create", "read"]', '["read"]')
+    store = store_with(bao.url, bao.token(rule), prefix, tmp_path)
+    try:
+        with pytest.raises(SecretStoreForbidden, match="create"):
+            await own_sealing_key(store, "state")
+    finally:
+        await store.close()
 
 
 async def test_the_service_can_do_its_work(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from privyseald.errors import CredentialMalformed
+from privyseald.errors import CredentialMalformed, SecretStoreForbidden
 from privyseald.secretstore.refusals import document_malformed
 from privyseald.signing.secret import SecretBytes
 from privyseald.vault.client import VaultClient
@@ -29,6 +29,12 @@ async def own_key(
         await client.write(mount, path, record, 0)
     except VersionMismatch:
         return await _read_again(client, mount, path)
+    except SecretStoreForbidden as error:
+        # Who may create it may not write over the one that another server just made.
+        try:
+            return _read((await client.read(mount, path)).data)
+        except PathMissing:
+            raise error from None
     return made
 
 
