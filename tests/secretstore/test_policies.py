@@ -1,8 +1,6 @@
 """What the shipped policies allow, and that they allow no more, asked of a real server."""
 
 import asyncio
-
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
