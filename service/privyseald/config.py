@@ -241,10 +241,10 @@ class Config(Section):
 
     @property
     def longest_creation_ms(self) -> int:
-        """After how long no server works on a CreateKey any more: a venue is asked twice, and
+        """After how long no server works on a CreateKey any more: a venue is asked four times, and
         the store is tried for a while.
         """
-        return 2 * self.outbound.timeout_ms + _STORE_TRIES_MS
+        return 4 * self.outbound.timeout_ms + _STORE_TRIES_MS
 
     def effective(self) -> dict[str, Any]:
         """Return the effective settings, plain; it holds paths of secrets, no secrets."""

@@ -159,6 +159,32 @@ async def test_a_key_is_created_with_a_nonce_of_its_own() -> None:
     }
 
 
+async def test_a_nonce_that_grew_old_is_replaced_once() -> None:
+    """Aster issued nothing for it, so the order goes out again, with another nonce; not a third
+    time.
+    """
+    outbound = FakeOutbound(NONCE, failure("nonce expired"), success({"nonce": "000007"}), CREATED)
+    issued = await create_key(outbound, ORDER)
+    assert ISSUED.encode() == issued.material.reveal()
+    first, second = (sent_json(outbound.sent[index])["signature"] for index in (1, 3))
+    assert SIGNATURE == first != second
+
+    outbound = FakeOutbound(
+        NONCE, failure("nonce expired"), NONCE, failure("nonce expired"), CREATED
+    )
+    with pytest.raises(VenueNonceRejected):
+        await create_key(outbound, ORDER)
+    assert 4 == len(outbound.sent)
+
+
+async def test_a_login_is_never_tried_again() -> None:
+    """Also not for a nonce: it may have counted as a failed one."""
+    outbound = FakeOutbound(NONCE, failure("nonce expired"), NONCE, LOGGED_IN)
+    with pytest.raises(VenueNonceRejected):
+        await login(outbound)
+    assert 2 == len(outbound.sent)
+
+
 async def test_options_reach_the_requests() -> None:
     """clientType, agentCode and sourceCode are the caller's where given."""
     outbound = FakeOutbound(NONCE, LOGGED_IN)
@@ -275,7 +301,8 @@ async def test_the_websites_words_tell_the_refusal(
     step: str, message: str | None, kind: type[VenueRefused]
 ) -> None:
     """A refusal comes with HTTP 200, its code and words are in the metadata."""
-    error = await refused(step, NONCE, failure(message))
+    again = kind is VenueNonceRejected and step == "create_key"
+    error = await refused(step, NONCE, *[failure(message)] * (1 + again))
     assert type(error) is kind
     assert error.metadata == {
         "venue": "aster",

@@ -143,7 +143,20 @@ def check_order(credential: Credential, order: KeyOrder) -> None:
 async def create_key(
     credential: Credential, environment: Environment, order: KeyOrder, outbound: Outbound
 ) -> IssuedKey:
-    """Return the API key that Aster issued; its secret is shown this one time."""
+    """Return the API key that Aster issued; its secret is shown this one time.
+
+    Where Aster refuses its own nonce, which has grown old meanwhile, it issued nothing: it is
+    asked once more, with another. A login is not: who knows what counts as a failed one.
+    """
+    try:
+        return await _create_key(credential, environment, order, outbound)
+    except VenueNonceRejected:
+        return await _create_key(credential, environment, order, outbound)
+
+
+async def _create_key(
+    credential: Credential, environment: Environment, order: KeyOrder, outbound: Outbound
+) -> IssuedKey:
     signature = await _signature(credential, environment, "CREATE_API_KEY", order.options, outbound)
     body = {
         "desc": order.description,
