@@ -1,15 +1,97 @@
-"""A venue that sessions are opened at, as tests of sessions play it."""
+"""A venue that sessions are opened at, and servers that open them, as tests of sessions play it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 
-from fakes import NOW_MS, FakeClock
+from fakes import NOW_MS, FakeClock, FakeState, sealed
+from privyseald.errors import PrivysealError, StateUnavailable
 from privyseald.key import Key, KeyState
 from privyseald.sessions.sessions import Sessions
+from privyseald.state.state import Step, Value
 from privyseald.venues.venue import Session
 
 KEY = Key("desk-1", "kiiex", "production", "hmac-sha256", "public", KeyState.ENABLED, 1, NOW_MS, 0)
 LIFE_MS = 3_600_000
+
+
+class Link:
+    """A server's way to the state that it shares with others. It can be cut."""
+
+    def __init__(self, state: FakeState) -> None:
+        self.is_cut = False
+        self._state = state
+
+    async def advance(self, name: str, step: Step) -> int:
+        """Pass it on."""
+        return await self._way().advance(name, step)
+
+    async def resync(self, name: str, target: int) -> tuple[int, int]:
+        """Pass it on."""
+        return await self._way().resync(name, target)
+
+    async def get(self, name: str) -> Value | None:
+        """Pass it on."""
+        return await self._way().get(name)
+
+    async def put(
+        self, name: str, data: bytes, *, version: int | None = None, ttl_ms: int | None = None
+    ) -> int | None:
+        """Pass it on."""
+        return await self._way().put(name, data, version=version, ttl_ms=ttl_ms)
+
+    async def delete(self, name: str, *, version: int | None = None) -> bool:
+        """Pass it on."""
+        return await self._way().delete(name, version=version)
+
+    async def list(self, prefix: str) -> Mapping[str, Value]:
+        """Pass it on."""
+        return await self._way().list(prefix)
+
+    async def signal(self, name: str) -> None:
+        """Pass it on."""
+        await self._way().signal(name)
+
+    def signals(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Pass it on."""
+        return self._way().signals()
+
+    async def check(self) -> None:
+        """Pass it on."""
+        await self._way().check()
+
+    async def close(self) -> None:
+        """Pass it on."""
+        await self._state.close()
+
+    def _way(self) -> FakeState:
+        if self.is_cut:
+            raise StateUnavailable("cut", retry_after_ms=500)
+        return self._state
+
+
+class Crew:
+    """Servers with clocks of their own, which share a state with a clock of its own."""
+
+    def __init__(self, count: int = 3) -> None:
+        self.state_clock = FakeClock()
+        self.state = FakeState(self.state_clock)
+        self.clocks = [FakeClock() for _ in range(count)]
+        self.links = [Link(self.state) for _ in range(count)]
+        self.servers: list[Sessions] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Have all servers begin anew, with empty memories."""
+        self.servers = [
+            Sessions(link, sealed(link), clock, random=lambda: 0.5)
+            for link, clock in zip(self.links, self.clocks, strict=True)
+        ]
+
+    def advance(self, milliseconds: int) -> None:
+        """Let time pass everywhere."""
+        for clock in (self.state_clock, *self.clocks):
+            clock.advance(milliseconds)
 
 
 class VenueDesk:
@@ -34,6 +116,12 @@ class VenueDesk:
         self.calls += 1
         token = f"token-{self.calls}"
         await self.open.wait()
+        if isinstance(self.refusal, PrivysealError):
+            # As a venue's file does: one of its own for each answer.
+            error = self.refusal
+            raise type(error)(
+                error.message, metadata=error.metadata, retry_after_ms=error.retry_after_ms
+            )
         if self.refusal is not None:
             raise self.refusal
         now_ms = self._clock.time_us() // 1_000

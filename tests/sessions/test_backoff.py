@@ -83,12 +83,11 @@ async def test_a_session_ends_the_backing_off(
     clock: FakeClock, sessions: Sessions, venue: VenueDesk
 ) -> None:
     """After a login that worked, the next refusal begins at 30 s again."""
-    refusal = VenueRefused("no")
-    venue.refusal = refusal
-    for _ in range(3):
+    venue.refusal = VenueRefused("no")
+    for wait_ms in (30_000, 60_000, 120_000):
         with pytest.raises(VenueRefused):
             await login(sessions, venue.log_in)
-        clock.advance(refusal.retry_after_ms or 0)
+        clock.advance(wait_ms)
     venue.refusal = None
     await login(sessions, venue.log_in)
     venue.refusal = VenueRefused("no")
@@ -187,13 +186,12 @@ async def test_a_refusal_keeps_nothing_of_the_login_alive(
     sessions: Sessions, venue: VenueDesk
 ) -> None:
     """For as long as a refusal counts, what was sent is not held in memory by its exception."""
-    refusal = VenueRefused("no")
-    venue.refusal = refusal
-    with pytest.raises(VenueRefused):
+    venue.refusal = VenueRefused("no")
+    with pytest.raises(VenueRefused) as refused:
         await login(sessions, venue.log_in)
-    venue.refusal = None
-    alive = weakref.ref(refusal)
-    del refusal
+    alive = weakref.ref(refused.value)
+    assert alive() is not None
+    del refused
     await asyncio.sleep(0)
     gc.collect()
 
