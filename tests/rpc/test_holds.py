@@ -137,6 +137,7 @@ _USES: dict[str, Callable[[Stubs], Any]] = {
         ({"key": "keys/made"}, {"create"}),
         ({"key": "keys/wallet"}, {"create using"}),
         ({"venue": "kiiex"}, {"login"}),
+        ({"venue": "whitebit"}, {"sign", "validate"}),
         ({"venue": "aster"}, {"create", "create using"}),
         ({"caller": TRADER}, set()),
         ({"caller": OPERATOR}, set(_USES)),
@@ -458,11 +459,13 @@ async def test_a_signature_under_way_is_not_handed_out(
 
 async def test_a_batch_under_way_is_not_handed_out(transit: Stubs, proxy: SlowProxy) -> None:
     """Also what was signed before the hold came: it has not left the server."""
-    proxy.delay_s = 0.3
+    proxy.delay_s = 0.2
+    await transit.signing.Sign(transit_request("one"))
+    each = proxy.delayed
     requests = [transit_request("one"), transit_request("two"), transit_request("two")]
     batch = signing_service_pb2.BatchSignRequest(requests=requests)
     under_way = asyncio.ensure_future(transit.signing.BatchSign(batch))
-    await begun(proxy, 2)  # the first signature is there
+    await begun(proxy, 2 * each + 1)  # the first signature is there
     await hold(transit, key="keys/one")
     results = (await under_way).results
     assert ["HELD", "", ""] == [failure_in(each.status).reason for each in results]

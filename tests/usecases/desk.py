@@ -7,7 +7,9 @@ from pathlib import Path
 
 from fakes import Answer, FakeClock, FakeOutbound, FakeState, FakeStore, answer, sealed
 from privyseald.caller import Caller
+from privyseald.holds.hold import Hold, Scope
 from privyseald.holds.holds import Holds
+from privyseald.holds.known_holds import KnownHolds
 from privyseald.idempotency.idempotency import Idempotency
 from privyseald.key import Algorithm
 from privyseald.outbound.outbound import OutboundRequest
@@ -86,9 +88,9 @@ class Desk:
             CachePolicy(),
         )
         self.open_key = OpenKey(self.cache, self.clock)
-        state = FakeState(self.clock)
-        self.idempotency = Idempotency(sealed(state), self.clock)
-        self.sessions = Sessions(state, sealed(state), self.clock)
+        self.shared = FakeState(self.clock)
+        self.idempotency = Idempotency(sealed(self.shared), self.clock)
+        self.sessions = Sessions(self.shared, sealed(self.shared), self.clock)
         policy = allow_all()
         self.holds = Holds(self.clock)
         self.holds.confirm(math.inf)
@@ -129,6 +131,19 @@ class Desk:
             for request in self.outbound.sent
             if request.url.endswith("/broker-create-api-key")
         ]
+
+    def stop(self, scope: Scope, at: str = "") -> None:
+        """Put a hold in force; now, or when the shared state is next asked for such a thing."""
+        known = KnownHolds().with_hold(Hold("a", scope, "why", "operator", 0))
+
+        async def before(method: str, _name: str) -> None:
+            if method == at:
+                self.holds.take(known)
+
+        if at:
+            self.shared.before = before
+        else:
+            self.holds.take(known)
 
     def escrow_files(self) -> list[str]:
         """Return the names of what lies in the escrow directory."""

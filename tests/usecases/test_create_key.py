@@ -19,7 +19,7 @@ from privyseald.errors import (
     VenueRefused,
     VenueUnreachable,
 )
-from privyseald.holds.hold import Hold, Scope, ScopeKind
+from privyseald.holds.hold import Scope, ScopeKind
 from privyseald.holds.known_holds import KnownHolds
 from privyseald.key import Key, KeyState
 from privyseald.usecases import create_key_saga
@@ -256,18 +256,15 @@ async def test_a_new_key_is_not_hidden_by_an_old_one(
 async def test_a_hold_comes_before_the_order_does(desk: Desk, scope: Scope, after: str) -> None:
     """No order leaves the server, nothing is left behind, and later the key can be made."""
 
-    def stop() -> None:
-        desk.holds.take(KnownHolds().with_hold(Hold("a", scope, "why", "operator", 0)))
-
     def nonce_and_stop() -> Answer:
-        stop()
+        desk.stop(scope)
         return nonce()
 
     nonce = desk.nonce
     if after == "the venue's nonce":
         desk.nonce = nonce_and_stop
     else:
-        desk.on_step = lambda step: stop() if step is Step.RESERVED else None
+        desk.on_step = lambda step: desk.stop(scope) if step is Step.RESERVED else None
     with pytest.raises(Held):
         await create(desk, issued(ID))
     assert ([], ["lock"]) == (desk.orders, desk.escrow_files())
@@ -279,10 +276,10 @@ async def test_a_hold_comes_before_the_order_does(desk: Desk, scope: Scope, afte
     assert "issued-key-1" == (await create(desk, issued(ID))).public_id
 
 
-async def test_a_hold_comes_before_a_key_is_generated(desk: Desk) -> None:
-    """Nothing is written for it."""
-    hold = Hold("a", Scope(ScopeKind.VENUE, "aster-v3"), "why", "operator", 0)
-    desk.holds.take(KnownHolds().with_hold(hold))
+@pytest.mark.parametrize("at", ["", "put"])
+async def test_a_hold_comes_before_a_key_is_generated(desk: Desk, at: str) -> None:
+    """Nothing is written for it, also when the hold comes while the id is claimed."""
+    desk.stop(Scope(ScopeKind.VENUE, "aster-v3"), at)
     with pytest.raises(Held):
-        await create(desk, generated())
+        await create(desk, generated(ID))
     assert [] == writes(desk)

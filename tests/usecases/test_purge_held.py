@@ -1,5 +1,4 @@
 import asyncio
-import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
@@ -8,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from fakes import NOW_MS
-from privyseald.holds.hold import Hold, Scope, ScopeKind
-from privyseald.holds.known_holds import KnownHolds
+from privyseald.holds.hold import Scope, ScopeKind
 from privyseald.usecases.purge_held import PurgeHeld
 from privyseald.venues.venue import Session
 from usecases.desk import Desk, document, wallet
@@ -72,8 +70,7 @@ async def test_a_hold_lets_go_of_keys_and_sessions(
     room: Room, scope: Scope, dropped: set[str]
 ) -> None:
     """Those that it stops are read anew when they are used again; the others are kept."""
-    room.desk.holds.take(KnownHolds().with_hold(Hold("a", scope, "why", "operator", 0)))
-    room.desk.holds.confirm(math.inf)
+    room.desk.stop(scope)
     await room.purge.settle()
 
     assert dropped == await room.without_session()
@@ -93,8 +90,7 @@ async def test_a_login_under_way_is_not_kept(room: Room) -> None:
     login = asyncio.ensure_future(desk.sessions.login(key, log_in, force=True))
     while not desk.sessions._logins._under_way:  # noqa: ASYNC110  # it begins, soon
         await asyncio.sleep(0)
-    hold = Hold("a", Scope(ScopeKind.KEY, "one"), "why", "operator", 0)
-    desk.holds.take(KnownHolds().with_hold(hold))
+    desk.stop(Scope(ScopeKind.KEY, "one"))
     await room.purge.settle()
     gate.set()
     await asyncio.gather(login, return_exceptions=True)

@@ -1,23 +1,44 @@
 import asyncio
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fakes import FakeClock, FakeState, sealed
 from privyseald.audit.entry import Entry
-from privyseald.errors import StateUnavailable
+from privyseald.errors import Held, StateUnavailable
+from privyseald.holds.hold import Scope, ScopeKind
+from privyseald.holds.known_holds import KnownHolds
 from privyseald.idempotency.idempotency import Idempotency
 from privyseald.nonces import NonceSource
+from privyseald.signing.signer import Credential, Signer
 from privyseald.state.embedded import EmbeddedState
-from privyseald.usecases.sign import Sign, SignCommand
+from privyseald.usecases.open_key import match_venue
+from privyseald.usecases.sign import PersonalMessage, Sign, SignCommand
 from privyseald.usecases.signed import Signed
 from privyseald.venues.http_request import HttpRequest
 from privyseald.venues.registry import Venues
 from rules import allow_all
-from usecases.desk import OPERATOR, Desk, document
+from usecases.desk import OPERATOR, Desk, document, wallet
 
 ID = "8b1f3a52-5f0e-4a1c-9a51-0b8f1d6f7c11"
+
+
+class CountingSigner:
+    """A signer that counts its signatures."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self.algorithm = signer.algorithm
+        self.public_id = signer.public_id
+        self.public_key_pem = signer.public_key_pem
+        self.count = 0
+
+    async def sign(self, message: bytes) -> bytes:
+        """Sign."""
+        self.count += 1
+        return await self._signer.sign(message)
 
 
 class SigningDesk(Desk):
@@ -37,6 +58,18 @@ class SigningDesk(Desk):
             self.sessions,
             self.idempotency,
         )
+
+        self.cache._prepare = lambda credential: match_venue(self._counted(credential), self.venues)
+        self.signers: list[CountingSigner] = []
+
+    def _counted(self, credential: Credential) -> Credential:
+        self.signers.append(CountingSigner(credential.signer))
+        return replace(credential, signer=self.signers[-1])
+
+    async def sign_message(self, request_id: str) -> Signed:
+        """Sign one message with the wallet."""
+        command = SignCommand("wallet", PersonalMessage(b"hello"), request_id, b"f")
+        return await self._sign(OPERATOR, command, Entry("rpc"))
 
     async def sign(self, request_id: str = "", body: bytes = b"{}") -> Signed:
         """Sign one request."""
@@ -122,3 +155,31 @@ async def test_large_answers_do_not_fill_the_memory(desk: SigningDesk) -> None:
     assert first == again
     assert desk.idempotency._kept._bytes <= 100_000
     await desk.state.close()
+
+
+@pytest.mark.parametrize("at", ["put", "advance"])
+async def test_a_hold_comes_before_the_signature_is_made(desk: SigningDesk, at: str) -> None:
+    """While the request's id is claimed, or its nonce is taken: the secret is not used."""
+    desk._sign._nonces = NonceSource(desk.shared, desk.clock)
+    desk.stop(Scope(ScopeKind.VENUE, "whitebit"), at)
+    with pytest.raises(Held):
+        await desk.sign(ID)
+    assert [0] == [signer.count for signer in desk.signers]
+
+    desk.shared.before = nothing
+    desk.holds.take(KnownHolds())
+    await desk.sign(ID)
+    assert [1] == [signer.count for signer in desk.signers]
+
+
+async def test_a_hold_comes_before_a_message_is_signed(desk: SigningDesk) -> None:
+    """A message has no nonce, and waits for its id alone."""
+    await desk.store.create("wallet", wallet())
+    desk.stop(Scope(ScopeKind.ALL), "put")
+    with pytest.raises(Held):
+        await desk.sign_message(ID)
+    assert [0] == [signer.count for signer in desk.signers]
+
+
+async def nothing(_method: str, _name: str) -> None:
+    """Let the state do as it is asked."""
