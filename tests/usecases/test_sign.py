@@ -19,6 +19,7 @@ from privyseald.usecases.sign import PersonalMessage, Sign, SignCommand
 from privyseald.usecases.signed import Signed
 from privyseald.venues.http_request import HttpRequest
 from privyseald.venues.registry import Venues
+from privyseald.venues.venue import SignedHttpRequest
 from rules import allow_all
 from usecases.desk import OPERATOR, Desk, document, wallet
 
@@ -183,3 +184,63 @@ async def test_a_hold_comes_before_a_message_is_signed(desk: SigningDesk) -> Non
 
 async def nothing(_method: str, _name: str) -> None:
     """Let the state do as it is asked."""
+
+
+class SlowSigner:
+    """A signer that takes its time: Vault that is slow, or a process that stands still."""
+
+    def __init__(self, signer: Signer, clock: FakeClock, pauses_ms: list[int]) -> None:
+        self._signer = signer
+        self._clock = clock
+        self._pauses_ms = pauses_ms
+        self.algorithm = signer.algorithm
+        self.public_id = signer.public_id
+        self.public_key_pem = signer.public_key_pem
+
+    async def sign(self, message: bytes) -> bytes:
+        """Let time pass, then sign."""
+        if self._pauses_ms:
+            self._clock.advance(self._pauses_ms.pop(0))
+        return await self._signer.sign(message)
+
+
+def slow_down(desk: SigningDesk, monkeypatch: pytest.MonkeyPatch, *pauses_ms: int) -> None:
+    """Let the desk's next signatures take so long, one after the other."""
+    quick = desk.store.open
+
+    async def open_slowly(key_id: str) -> Credential:
+        found = await quick(key_id)
+        return replace(found, signer=SlowSigner(found.signer, desk.clock, list(pauses_ms)))
+
+    monkeypatch.setattr(desk.store, "open", open_slowly)
+
+
+async def test_a_request_whose_nonce_grew_old_is_signed_again(
+    desk: SigningDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes out has a young nonce, in body and answer alike; a retry gets the same."""
+    slow_down(desk, monkeypatch, 3_000, 1_001)
+    began_ms = desk.clock.time_us() // 1_000
+
+    signed = await desk.sign(ID)
+
+    assert began_ms + 3_000 + 1_001 == signed.nonce == signed.sign_time_ms
+    assert isinstance(signed.result, SignedHttpRequest)
+    assert f'"nonce":{signed.nonce},'.encode() in signed.result.body
+    assert signed is await desk.sign(ID)
+    await desk.state.close()
+
+
+async def test_where_every_nonce_grows_old_none_goes_out(
+    desk: SigningDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three are enough; the id stays free, and the retry works once all is quick again."""
+    slow_down(desk, monkeypatch, 1_001, 1_001, 1_001)
+
+    with pytest.raises(StateUnavailable) as caught:
+        await desk.sign(ID)
+
+    assert 1_000 == caught.value.retry_after_ms
+    assert "too slow" in caught.value.message
+    assert desk.clock.time_us() // 1_000 == (await desk.sign(ID)).nonce
+    await desk.state.close()
