@@ -124,3 +124,18 @@ def rpcs_of(path: Path) -> list[dict[str, Any]]:
 def events_of(path: Path) -> list[str]:
     """Return the events in order, RPCs as such."""
     return [line.get("event", "rpc") for line in lines_of(path)]
+
+
+def answered(lines: list[dict[str, Any]]) -> set[int]:
+    """Return the sequences of RPCs whose answers went out, as the log has it."""
+    withheld = {
+        sequence
+        for line in lines
+        for first, last in line.get("sequences", [])
+        for sequence in range(first, last + 1)
+    }
+    return {
+        line["sequence"]
+        for line in lines
+        if "rpc" in line and "withheld" not in line and line["sequence"] not in withheld
+    }

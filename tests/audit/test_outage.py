@@ -2,10 +2,8 @@
 
 import asyncio
 import errno
-import json
 import os
 import resource
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from audit_log import (
     PUBLIC_KEY,
     RPC,
+    answered,
     content_of,
     events_of,
     fill,
@@ -27,6 +26,7 @@ from audit_log import (
     signed,
     status_of,
 )
+from fifo import Fifo
 from privyseald.audit.entry import Entry
 from privyseald.audit.finding import Severity
 from privyseald.audit.log import AuditLog
@@ -57,56 +57,6 @@ def full_beyond(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-class Fifo:
-    """A pipe with a name, whose reader reads only while it is told to."""
-
-    def __init__(self, path: Path) -> None:
-        os.mkfifo(path)
-        self.path = path
-        self.content = b""
-        self._reads = threading.Event()
-        self._is_over = False
-        self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        os.set_blocking(self._file, True)
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-        self.resume()
-
-    def stop(self) -> None:
-        """Read no more."""
-        self._reads.clear()
-
-    def resume(self) -> None:
-        """Read all that comes."""
-        self._reads.set()
-
-    def close(self) -> None:
-        """Read to the end; whoever writes must have let go."""
-        self.resume()
-        self._is_over = True
-        self._thread.join(10)
-        os.close(self._file)
-
-    def lines(self) -> list[dict[str, Any]]:
-        """Return what was read so far."""
-        return [json.loads(line) for line in self.content.split(b"\n")[:-1]]
-
-    def _read(self) -> None:
-        while True:
-            self._reads.wait()
-            os.set_blocking(self._file, False)
-            try:
-                chunk = os.read(self._file, 65_536)
-            except BlockingIOError:
-                if self._is_over:
-                    return
-                threading.Event().wait(0.005)
-                continue
-            if not chunk and self._is_over:
-                return
-            self.content += chunk
-
-
 @asynccontextmanager
 async def to_fifo(fifo: Fifo, **settings: Any) -> AsyncIterator[AuditLog]:
     """Open a log that goes into the pipe."""
@@ -119,9 +69,8 @@ async def to_fifo(fifo: Fifo, **settings: Any) -> AsyncIterator[AuditLog]:
 @pytest.fixture
 def fifo(tmp_path: Path) -> Iterator[Fifo]:
     """A pipe whose reader reads."""
-    pipe = Fifo(tmp_path / "audit.fifo")
-    yield pipe
-    pipe.close()
+    with Fifo(tmp_path / "audit.fifo") as pipe:
+        yield pipe
 
 
 async def fill_up(log: AuditLog) -> None:
@@ -142,21 +91,6 @@ async def has_room(log: AuditLog) -> bool:
     except (AuditUnavailable, Overloaded):
         return False
     return True
-
-
-def answered(lines: list[dict[str, Any]]) -> set[int]:
-    """Return the sequences of RPCs whose answers went out, as the log has it."""
-    withheld = {
-        sequence
-        for line in lines
-        for first, last in line.get("sequences", [])
-        for sequence in range(first, last + 1)
-    }
-    return {
-        line["sequence"]
-        for line in lines
-        if "rpc" in line and "withheld" not in line and line["sequence"] not in withheld
-    }
 
 
 async def test_a_stalled_reader_withholds_answers_and_heals(fifo: Fifo) -> None:
