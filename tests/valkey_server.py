@@ -35,12 +35,7 @@ class ValkeyServer:
         """Start the process and wait until it answers."""
         with (self.folder / "valkey.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    get_binary_path(),
-                    *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
-                    *("--save", "", "--appendonly", "no"),
-                    *self._options,
-                ],
+                [get_binary_path(), *self._arguments()],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -108,6 +103,13 @@ class ValkeyServer:
         content = file.read_bytes()
         file.unlink()
         return content
+
+    def _arguments(self) -> Sequence[str]:
+        return (
+            *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+            *("--save", "", "--appendonly", "no"),
+            *self._options,
+        )
 
     def _answers(self) -> bool:
         with suppress(OSError):
