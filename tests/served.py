@@ -30,6 +30,7 @@ class Served:
     def __init__(self, folder: Path, **sections: Any) -> None:
         self.port, self.ops_port = free_port(), free_port()
         self.start_s = 0.0
+        self.program: tuple[str, ...] = ("-m", "privyseald")
         self.folder = folder
         self._service = Service(folder, **sections)
         self._open = AsyncExitStack()
@@ -89,7 +90,7 @@ class Served:
         }
         with (self.folder / "serve.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "privyseald", "serve", "--config", "privyseal.toml"],
+                [sys.executable, *self.program, "serve", "--config", "privyseal.toml"],
                 cwd=self.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
