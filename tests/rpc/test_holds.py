@@ -500,3 +500,22 @@ async def test_a_login_under_way_goes_no_further(service: Service, desk: Stubs) 
     assert ["get-nonce"] == [
         seen.path.rpartition("/")[2] for seen in service.sandbox.ledger.list("aster")
     ]
+
+
+@pytest.mark.parametrize("scope", [{"venue": "kiiex"}, {"caller": OPERATOR}])
+async def test_a_watch_ends_with_the_hold(desk: Stubs, scope: dict[str, Any]) -> None:
+    """Who watches a session hears of the hold, and then no more."""
+    events = desk.signing.WatchSession(signing_service_pb2.WatchSessionRequest(key="keys/kx"))
+    stream = aiter(events)
+    assert (await anext(stream)).session.token
+    await hold(desk, **scope)
+    heard: list[str] = []
+
+    async def listen() -> None:
+        async with asyncio.timeout(5):
+            async for event in stream:
+                assert not event.HasField("session")
+                heard.append(failure_in(event.failure).reason)
+
+    assert (await failure_of(listen())).reason == "HELD"
+    assert "HELD" in heard

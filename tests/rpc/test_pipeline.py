@@ -1,6 +1,7 @@
 import asyncio
 import io
 import json
+import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,10 @@ from privyseal.v1 import venue_service_pb2 as pb
 from privyseald.audit.log import AuditLog
 from privyseald.audit_config import AuditConfig
 from privyseald.caller import Caller
+from privyseald.holds.hold import Hold, Scope, ScopeKind
 from privyseald.holds.holds import Holds
+from privyseald.holds.known_holds import KnownHolds
+from privyseald.key import Key, KeyState
 from privyseald.log import configure_log
 from privyseald.rpc.call import Call, Procedure
 from privyseald.rpc.pipeline import Limits, Pipeline, RpcFailed
@@ -22,6 +26,7 @@ from service import failure_in
 
 _CALLER = Caller("spiffe://privyseal.test/operator", "mtls-spiffe")
 _MARK = "canary-5d1f"
+_KEY = Key("one", "kiiex", "production", "hmac-sha256", "public", KeyState.ENABLED, 1, 0, 0)
 
 
 @pytest.fixture
@@ -34,11 +39,13 @@ def log() -> Iterator[io.StringIO]:
 
 
 @asynccontextmanager
-async def pipeline(audit_file: Path, limits: Limits | None = None) -> AsyncIterator[Pipeline]:
+async def pipeline(
+    audit_file: Path, limits: Limits | None = None, holds: Holds | None = None
+) -> AsyncIterator[Pipeline]:
     """Open a pipeline that writes to a file."""
     audit = AuditLog.open(AuditConfig(file=audit_file), FakeClock())
     await audit.start()
-    yield Pipeline(audit, FakeClock(), limits or Limits(), Holds(FakeClock()))
+    yield Pipeline(audit, FakeClock(), limits or Limits(), holds or Holds(FakeClock()))
     await audit.close()
 
 
@@ -124,3 +131,30 @@ async def test_an_rpc_that_is_over_makes_room(tmp_path: Path) -> None:
             with pytest.raises(RpcFailed) as caught:
                 await one_at_a_time.run(procedure(fails), b"", lambda: _CALLER)
             assert failure_in(caught.value.status).code == "INTERNAL"
+
+
+async def test_a_hold_that_comes_while_the_line_is_written_counts(tmp_path: Path) -> None:
+    """The log has what was allowed, and then that it did not go out."""
+    audit, signed = tmp_path / "audit.jsonl", asyncio.Event()
+    holds = Holds(FakeClock())
+    holds.confirm(math.inf)
+    hold = Hold("a", Scope(ScopeKind.VENUE, _KEY.venue), "why", "operator", 0)
+
+    async def signs(_request: Any, call: Call) -> pb.GetVenueResponse:
+        call.uses.append(_KEY)
+        signed.set()
+        return pb.GetVenueResponse()
+
+    async with pipeline(audit, holds=holds) as pipes:
+        assert b"" == await pipes.run(procedure(signs), b"", lambda: _CALLER)
+        signed.clear()
+        late = asyncio.ensure_future(pipes.run(procedure(signs), b"", lambda: _CALLER))
+        await signed.wait()
+        holds.take(KnownHolds().with_hold(hold))
+        with pytest.raises(RpcFailed) as caught:
+            await late
+    assert "HELD" == failure_in(caught.value.status).reason
+    lines = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert [("OK", ""), ("OK", ""), ("FAILED_PRECONDITION", "HELD")] == [
+        (line["code"], line.get("reason", "")) for line in lines if "rpc" in line
+    ]

@@ -8,15 +8,19 @@ from google.protobuf.message import Message
 
 from privyseald.audit.entry import Entry
 from privyseald.caller import Caller
+from privyseald.key import Key
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a servicer is told beside the request. `parts` get audit lines of their own."""
+    """What a servicer is told beside the request. `parts` get audit lines of their own; `uses`
+    are the keys whose signatures or sessions are in the answer.
+    """
 
     caller: Caller
     entry: Entry
     parts: list[Entry] = field(default_factory=list)
+    uses: list[Key] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

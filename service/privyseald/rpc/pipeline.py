@@ -68,7 +68,7 @@ class Pipeline:
         parts: list[Entry] = []
         self._under_way += 1
         try:
-            answer = await self._answer(procedure, raw, identify, entry, parts)
+            answer, call = await self._answer(procedure, raw, identify, entry, parts)
         except PrivysealError as error:
             status = status_of(error)
             entry.reason = error.reason
@@ -82,7 +82,13 @@ class Pipeline:
         else:
             entry.code, entry.decision = "OK", "allowed"
             await self.write(entry, started_us, parts)
-            return answer
+            try:
+                self.check_uses(call)
+            except PrivysealError as error:
+                # What was allowed is in the log by now, so another line says that it stayed here.
+                status, entry.reason, parts = status_of(error), error.reason, []
+            else:
+                return answer
         finally:
             self._under_way -= 1
         entry.code, entry.decision = code_name(status.code), "refused"
@@ -96,7 +102,7 @@ class Pipeline:
         identify: Callable[[], Caller],
         entry: Entry,
         parts: list[Entry],
-    ) -> bytes:
+    ) -> tuple[bytes, Call]:
         caller = self.admit(identify, entry)
         if self._under_way > self._limits.concurrent_rpcs:
             raise Overloaded(
@@ -104,8 +110,16 @@ class Pipeline:
                 retry_after_ms=100,
             )
         request = self.parse(procedure, raw, entry)
-        response: Message = await procedure.method(request, Call(caller, entry, parts))
-        return response.SerializeToString()
+        call = Call(caller, entry, parts)
+        response: Message = await procedure.method(request, call)
+        return response.SerializeToString(), call
+
+    def check_uses(self, call: Call) -> None:
+        """Return if the answer may still go out: its audit line may have taken a while. Raises
+        Held, StateUnavailable.
+        """
+        for key in call.uses:
+            self._holds.check(call.caller, key.key_id, key.venue)
 
     def admit(self, identify: Callable[[], Caller], entry: Entry) -> Caller:
         """Return who calls. Raises CallerUnproved, and Held where nobody who calls so may."""

@@ -63,7 +63,9 @@ class SigningServicer:
 
     async def sign(self, request: pb.SignRequest, call: Call) -> pb.SignResponse:
         """Sign one request."""
-        return sign_response(await self._sign_one(request, call.caller, call.entry))
+        signed = await self._sign_one(request, call.caller, call.entry)
+        call.uses.append(signed.key)
+        return sign_response(signed)
 
     async def batch_sign(self, request: pb.BatchSignRequest, call: Call) -> pb.BatchSignResponse:
         """Sign several, each with a status and an audit line of its own."""
@@ -96,6 +98,8 @@ class SigningServicer:
                 self._sign.check_holds(call.caller, key)
             except PrivysealError as error:
                 _refuse(result, entry, error)
+            else:
+                call.uses.append(key)
         return response
 
     async def _sign_one(self, request: pb.SignRequest, caller: Caller, entry: Entry) -> Signed:
@@ -113,6 +117,7 @@ class SigningServicer:
             call.entry,
             force=request.force,
         )
+        call.uses.append(key)
         return pb.LoginResponse(session=session_message(key, session))
 
     async def logout(self, request: pb.LogoutRequest, call: Call) -> pb.LogoutResponse:
@@ -173,6 +178,7 @@ async def _responses(
             yield pb.WatchSessionResponse(failure=status_of(event))
             continue
         call.parts.append(replace(call.entry, operation="session", code="OK", decision="allowed"))
+        call.uses.append(event.key)
         yield pb.WatchSessionResponse(session=session_message(event.key, event.session))
 
 

@@ -93,6 +93,8 @@ class Streams:
                 for part in call.parts:
                     await self._audit.write(part, self._clock.time_us() - opened_us)
                 call.parts.clear()
+                self._pipeline.check_uses(call)
+                call.uses.clear()
                 yield message.SerializeToString()
 
 
