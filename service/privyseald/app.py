@@ -134,6 +134,7 @@ class App:
             clock,
             worker=self._worker,
             get_key=lambda: self._store.own_key("audit", generate_checkpoint_key),
+            values=sealed,
         )
         self._open.push_async_callback(self._audit.close)
         await self._audit.start()

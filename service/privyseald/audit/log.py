@@ -5,6 +5,7 @@ waits for the sink: a thread writes them, all that have gathered while it wrote 
 """
 
 import asyncio
+import hashlib
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,17 +15,19 @@ from operator import attrgetter
 import structlog
 
 from privyseald import __version__
-from privyseald.audit.chain import Chain, Fact, body_of
+from privyseald.audit.chain import Chain, Fact, Head, body_of
 from privyseald.audit.checkpoint_key import CheckpointKey
 from privyseald.audit.entry import Entry
 from privyseald.audit.open_sink import open_sink
 from privyseald.audit.pending import Waiter
 from privyseald.audit.scribe import Scribe
 from privyseald.audit.sink import Sink
+from privyseald.audit.witness import Witness
 from privyseald.audit_config import AuditConfig
 from privyseald.clock import Clock
 from privyseald.errors import AuditUnavailable, Overloaded, PrivysealError
 from privyseald.signing.secret import SecretBytes
+from privyseald.state.sealed_values import SealedValues
 
 _PULSES_PER_TIMEOUT = 4
 _LONGEST_PULSE_S = 0.25
@@ -49,13 +52,20 @@ class AuditLog:
         *,
         worker: int = 0,
         get_key: GetKey | None = None,
+        values: SealedValues | None = None,
     ) -> None:
-        """Take a sink, and a way to get the key of the checkpoints (see `CheckpointKey`)."""
+        """Take a sink, a way to get the key of the checkpoints (see `CheckpointKey`), and where
+        to remember how far the log has come.
+        """
         self._sink = sink
         self._clock = clock
         self._config = config or AuditConfig()
         self._get_key = get_key
         self._replica = socket.gethostname() + (f"/worker-{worker}" if worker else "")
+        self._witness: Witness | None = None
+        if values is not None and self._config.file is not None:
+            place = hashlib.sha256(str(self._config.file.absolute()).encode()).hexdigest()[:16]
+            self._witness = Witness(values, f"{self._replica}/{place}")
         self._scribe: Scribe | None = None
         self._is_closed = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,19 +78,22 @@ class AuditLog:
         *,
         worker: int = 0,
         get_key: GetKey | None = None,
+        values: SealedValues | None = None,
     ) -> "AuditLog":
         """Open what the configuration names; each worker of a host has a file of its own.
 
         Raises ConfigInvalid when it can't be opened, or when another process writes to it.
         """
-        return cls(open_sink(config, worker), clock, config, worker=worker, get_key=get_key)
+        sink = open_sink(config, worker)
+        return cls(sink, clock, config, worker=worker, get_key=get_key, values=values)
 
     async def start(self) -> None:
         """Begin to write. A sink that does not take a line now may do so later."""
         end, loop = self._sink.end, asyncio.get_running_loop()
         chain = Chain(end.head, self._replica)
-        self._scribe = Scribe(self._sink, chain, self._config, self._clock, loop)
-        self._tasks.append(asyncio.create_task(self._keep_time(self._scribe)))
+        scribe = Scribe(self._sink, chain, self._config, self._clock, loop, self._tell_witness)
+        self._scribe = scribe
+        self._tasks.append(asyncio.create_task(self._keep_time(scribe)))
         if end.facts.get("found") in {"foreign", "broken"}:
             _log.error(
                 "audit log changed since it was written",
@@ -92,8 +105,10 @@ class AuditLog:
             await self._write([body_of(self._clock.time_us(), {**facts, **end.facts})])
         except AuditUnavailable as error:
             _log.error("audit log not begun", advice=error.message)
+        if self._witness is not None:
+            self._tasks.append(asyncio.create_task(self._witness.run(end.head, scribe.post)))
         if self._get_key is not None:
-            self._tasks.append(asyncio.create_task(self._fetch_key(self._scribe, self._get_key)))
+            self._tasks.append(asyncio.create_task(self._fetch_key(scribe, self._get_key)))
 
     def check_room(self) -> None:
         """Return if an RPC may begin. Raises AuditUnavailable where its line could not be
@@ -157,6 +172,8 @@ class AuditLog:
         await self._until(scribe.finish())
         for task in self._tasks:
             task.cancel()
+        if self._witness is not None:
+            await self._until(self._witness.end())
         closed = asyncio.Event()
         scribe.close(lambda _: closed.set())
         if not await self._until(closed.wait()):
@@ -185,6 +202,10 @@ class AuditLog:
         facts["duration_us"] = duration_us
         bodies.append(body_of(time_us, facts))
         return bodies
+
+    def _tell_witness(self, head: Head) -> None:
+        if self._witness is not None:
+            self._witness.note(head)
 
     async def _keep_time(self, scribe: Scribe) -> None:
         pause_s = min(self._config.timeout_ms / 1_000 / _PULSES_PER_TIMEOUT, _LONGEST_PULSE_S)

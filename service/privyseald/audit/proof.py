@@ -37,18 +37,32 @@ class Proof:
         """Hear a line while the run still ends at the one before."""
         if link.time_us + _CLOCK_STEP_US < run.time_us:
             self._say(Severity.NOTE, "clock", place, "the clock was set back before this line")
+        if link.event == "cut":
+            self._hear_cut(run, place, link)
         if link.event != "start":
             return
-        found = link.text("found")
-        if found in {"broken", "cut"}:
+        if link.text("found") == "broken":
             message = "the service itself found the log changed when it started"
-            self._say(Severity.BROKEN, f"found-{found}", place, message)
+            self._say(Severity.BROKEN, "found-broken", place, message)
         if run.lines and run.unproven:
             message = (
                 f"the service started again, and no checkpoint covered the {run.unproven} lines "
                 "before: who could write to the disk then could cut or change them"
             )
             self._say(Severity.UNPROVEN, "restart", place, message)
+
+    def _hear_cut(self, run: Run, place: Place, link: Link) -> None:
+        """What the state remembered was more than what the service found at its start."""
+        chain, sequence = link.text("noted_chain")[:32], link.facts.get("noted_sequence")
+        if chain == run.chain:
+            message = f"lines up to {sequence} were there, and gone when the service started"
+            self._say(Severity.BROKEN, "found-cut", place, message)
+        else:
+            message = (
+                f"the service had written the chain {chain} up to line {sequence}, and found "
+                "another log, or none, when it started"
+            )
+            self._say(Severity.UNPROVEN, "found-other", place, message)
 
     def hear(self, run: Run, place: Place, link: Link, line: bytes, *, is_linked: bool) -> bool:
         """Hear a line that is the run's last now. Return whether it is surely as it was written;

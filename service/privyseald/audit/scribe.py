@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import structlog
 
-from privyseald.audit.chain import Chain, Fact, body_of
+from privyseald.audit.chain import Chain, Fact, Head, body_of
 from privyseald.audit.checkpoint_key import CheckpointKey
 from privyseald.audit.group import Group
 from privyseald.audit.pending import Pending, Waiter
@@ -40,6 +40,7 @@ class Scribe:
         config: AuditConfig,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
+        on_checkpoint: Callable[[Head], None],
     ) -> None:
         self.pending = Pending(config.queue_lines, config.queue_bytes)
         self.withheld = Withheld()
@@ -49,6 +50,7 @@ class Scribe:
         self.is_stalled = False
         self._sink, self._chain, self._config, self._clock = sink, chain, config, clock
         self._loop = loop
+        self._on_checkpoint = on_checkpoint
         self._thread = WriterThread(loop)
         self._group: Group | None = None
         self._is_busy = self._is_scheduled = self._is_ending = self._is_closed = False
@@ -174,11 +176,12 @@ class Scribe:
             self.wake()
 
     def _tell_checkpoint(self, group: Group) -> None:
-        """Log a checkpoint now and then: a second place for what proves the log's length."""
+        """Tell of a checkpoint now and then: other places know the log's length then."""
         now_ms = self._clock.monotonic_ms()
         if group.sources[-1] is None and self.key is not None and self._tell_ms <= now_ms:
             self._tell_ms = now_ms + self._config.checkpoint_ms
             head, public_key = self._chain.head, self.key.public_key
+            self._on_checkpoint(head)
             _log.info(
                 "audit checkpoint",
                 chain=head.chain,
