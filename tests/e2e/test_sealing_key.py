@@ -88,8 +88,9 @@ async def test_without_it_request_ids_are_refused_and_nothing_else(
         assert ("FAILED_PRECONDITION", "SECRET_STORE_FORBIDDEN") == (failure.code, failure.reason)
         assert (await stubs.signing.Sign(a_request())).nonce
 
-        policies = bao.root().lookup_token(token)["data"]["policies"]
-        (name,) = set(policies) - {"default"}
+        answer = bao.root().lookup_token(token)
+        assert isinstance(answer, dict)
+        (name,) = set(answer["data"]["policies"]) - {"default"}
         bao.root().sys.create_or_update_policy(name, store_policy(prefix))
 
         async def works() -> bool:
