@@ -81,10 +81,12 @@ class MarkedLives(RuleBasedStateMachine):
 
     @rule()
     def jump_and_come_back(self) -> None:
-        """A jump above all that was written is undone, to what was given before it."""
-        if self.under_way is not None:
-            return
+        """A jump above all that was written is undone, to what was given before it; unless that
+        lies where an earlier resync turned back.
+        """
         target = self.counter.exact.given
+        if self.under_way is not None or target >= self.counter.exact.skip_from > 0:
+            return
         floor = max(self.counter.written.given, self.counter.exact.skip_to) + 1_000
         floor = max(floor, self.counter.exact.last + 1)
         _, record = self.counter.advance(Step(floor, HIGHEST, 10, 500, 0))

@@ -41,7 +41,9 @@ class Value:
 class State(Protocol):
     """Small atomic steps on named things. An adapter makes each one atomic for all its users.
 
-    Every method raises StateUnavailable when the state can't be read or written.
+    A name is any text of 1 to 1,000 bytes in UTF-8; no character of it means anything, but that
+    a list is quickest by a prefix with a slash. Counters and values have names of their own.
+    Every method raises StateUnavailable when the state can't be read or written, or is closed.
     """
 
     async def advance(self, name: str, step: Step) -> int:
