@@ -1,12 +1,12 @@
 """A connection to a Privyseal server, and its failures as typed errors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import grpc
-from google.rpc import error_details_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from privyseal.v1.hold_service_pb2_grpc import HoldServiceStub
@@ -39,6 +39,19 @@ class PrivysealError(Exception):
         self.message = message
         self.metadata = metadata
         self.retry_after_s = retry_after_s
+
+    @classmethod
+    def from_status(cls, status: status_pb2.Status) -> Self:
+        """Return the failure that a status tells, as in an event of WatchSession."""
+        reason, metadata, retry_after_s = "", {}, None
+        for detail in status.details:
+            info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+            if detail.Unpack(info):
+                reason, metadata = info.reason, dict(info.metadata)
+            elif detail.Unpack(retry):
+                retry_after_s = retry.retry_delay.ToTimedelta().total_seconds()
+        code = code_pb2.Code.Name(status.code)
+        return cls(code, reason, status.message, metadata, retry_after_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,19 @@ class Connection:
         except grpc.RpcError as error:
             raise _typed(error) from error
 
+    def stream(self, method: Callable[..., Iterator[_T]], request: Any) -> Iterator[_T]:
+        """Give the answers of a streaming RPC as they come, without a deadline.
+
+        Raises PrivysealError when it ends. Any end is a reason to open it again.
+        """
+        answers: Any = method(request)
+        try:
+            yield from answers
+        except grpc.RpcError as error:
+            raise _typed(error) from error
+        finally:
+            answers.cancel()
+
     def close(self) -> None:
         """Close the channel."""
         self._channel.close()
@@ -94,12 +120,7 @@ class Connection:
 
 
 def _typed(error: Any) -> PrivysealError:
-    reason, metadata, retry_after_s = "", {}, None
     status = rpc_status.from_call(error)
-    for detail in status.details if status else ():
-        info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-        if detail.Unpack(info):
-            reason, metadata = info.reason, dict(info.metadata)
-        elif detail.Unpack(retry):
-            retry_after_s = retry.retry_delay.ToTimedelta().total_seconds()
-    return PrivysealError(error.code().name, reason, error.details() or "", metadata, retry_after_s)
+    if status is not None:
+        return PrivysealError.from_status(status)
+    return PrivysealError(error.code().name, "", error.details() or "", {}, None)

@@ -31,6 +31,11 @@ def fail(message: str, code: int = REFUSED, advice: str = "") -> NoReturn:
     raise typer.Exit(code)
 
 
+def warn(message: str) -> None:
+    """Print to standard error what went wrong, and go on."""
+    _errors.print(Text.assemble(("warning: ", "bold yellow"), message))
+
+
 def print_json(value: Mapping[str, object] | Sequence[object]) -> None:
     """Print a plain value as JSON."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

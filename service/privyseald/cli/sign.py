@@ -11,6 +11,7 @@ from privyseal.v1 import signing_service_pb2 as pb
 from privyseald.cli.connect import CLIENT_FILE, ClientFile, Json, connect
 from privyseald.cli.output import USAGE, console, fail, print_facts, print_json
 from privyseald.cli.pairs import Options, pairs
+from privyseald.cli.watch_session import print_line, watch_session
 
 KeyId = Annotated[str, typer.Argument(help="The key's id, such as 'whitebit-main'.")]
 _CLIENT = Path(CLIENT_FILE)
@@ -78,19 +79,39 @@ def login(
     show_token: Annotated[
         bool, typer.Option("--show-token", help="Print the token too: it is a credential.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and show each session that comes after it.")
+    ] = False,
     client: ClientFile = _CLIENT,
     as_json: Json = False,
 ) -> None:
     """Open a session at the key's venue, or show the one that there is."""
     request = pb.LoginRequest(key=f"keys/{key_id}", options=pairs(option, "--option"), force=force)
+
+    def show(session: pb.Session) -> None:
+        if not show_token:
+            session.token = "(hidden; --show-token prints it)"  # noqa: S105 - the opposite of one
+            del session.headers[:]
+        if not as_json:
+            _print_session(session)
+        elif watch:
+            print_line(session)
+        else:
+            print_json(to_plain(session))
+
+    if watch and (option or force):
+        fail("--watch takes neither --option nor --force", USAGE, "give them to a login before it")
     with connect(client) as server:
-        session = server.call(server.signing.Login, request).session
-    if not show_token:
-        session.token = "(hidden; --show-token prints it)"  # noqa: S105 - the opposite of one
-        del session.headers[:]
-    if as_json:
-        print_json(to_plain(session))
-        return
+        if not watch:
+            show(server.call(server.signing.Login, request).session)
+            return
+        try:
+            watch_session(server, key_id, show, as_json=as_json)
+        except KeyboardInterrupt:
+            raise typer.Exit from None
+
+
+def _print_session(session: pb.Session) -> None:
     print_facts(
         (
             ("key", session.key),
