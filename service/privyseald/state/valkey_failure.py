@@ -36,7 +36,9 @@ class Refused(Exception):
     """The server answered with an error; `code` is its first word."""
 
     def __init__(self, text: str) -> None:
-        self.code = text.partition(" ")[0][:32]
+        # Of what a script may not use, servers speak in different ways.
+        is_forbidden = "ACL failure in script" in text or "user executing the script" in text
+        self.code = "NOPERM" if is_forbidden else text.partition(" ")[0][:32]
         super().__init__(self.code)
 
     @property
@@ -63,10 +65,10 @@ def of_connecting(error: OSError) -> Broken:
             "shows a certificate that state.ca_file does not vouch for, or that is for another "
             "host than state.url names"
         )
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, ssl.SSLError | ConnectionResetError):
         return Broken(
-            "and this service can't agree on TLS: check that state.url has the right scheme and "
-            "port, and state.certificate_file if the server asks for one"
+            "breaks off while the connection is made: check that state.url has the right scheme "
+            "(valkeys:// for TLS) and port, and state.certificate_file if the server asks for one"
         )
     if isinstance(error, TimeoutError):
         return Broken("did not answer within state.timeout_ms; check the network to state.url")
