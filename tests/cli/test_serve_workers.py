@@ -20,6 +20,7 @@ from cli.host import (
     load,
     until,
     until_health,
+    until_read,
 )
 from valkey_server import ValkeyServer
 
@@ -113,6 +114,30 @@ async def test_workers_do_not_outlive_their_supervisor(host: Host) -> None:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", host.port))
         other.listen()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_workers_that_hang_in_their_start_end_too(
+    tmp_path: Path, bao: BaoServer, valkey_server: ValkeyServer, prefix: str, number: int
+) -> None:
+    """A disk that does not answer keeps a start for ever: nothing is to be saved by then."""
+    host = Host(tmp_path, bao, valkey_server, prefix)
+    endless = tmp_path / "endless.yaml"
+    os.mkfifo(endless)
+    host._service.override("policy", {"file": endless})
+    starting = asyncio.create_task(host.__aenter__())
+    writer = await until_read(endless)
+    assert await host.health("liveness")
+    assert not await host.health()
+    workers = [*host.lives(1), *host.lives(2)]
+
+    ended = await asyncio.to_thread(host.signal, number)
+    assert (-number if number == signal.SIGKILL else 0) == ended
+    assert 2 == len(workers)
+    await until(lambda: not any(is_running(pid) for pid in workers))
+    os.close(writer)
+    with pytest.raises(TimeoutError, match="not ready"):
+        await starting
 
 
 async def test_sigterm_drains_all_workers(

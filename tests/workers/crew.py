@@ -15,7 +15,7 @@ from privyseald.clock import Clock, SystemClock
 from privyseald.config import Config
 from privyseald.workers.supervisor import Supervisor, WorkerTimes
 
-_TINY = Path(__file__).with_name("tiny_worker.py")
+TINY = Path(__file__).with_name("tiny_worker.py")
 HASTY = WorkerTimes(first_pause_ms=10, longest_pause_ms=40, last_wait_ms=300)
 Events = list[MutableMapping[str, Any]]
 
@@ -34,7 +34,7 @@ class Crew:
         self.events: Events = []
         self.stop = asyncio.Event()
         self.config = config_of(folder, **server)
-        self.program: tuple[str, ...] = (sys.executable, str(_TINY))
+        self.program: tuple[str, ...] = (sys.executable, str(TINY))
         self.supervisor = Supervisor(self.config, self._command, clock or SystemClock(), times)
         for number in range(1, self.config.server.workers + 1):
             self.set_mood(number, "ready")

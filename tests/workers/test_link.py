@@ -9,7 +9,7 @@ import pytest
 
 from privyseald.workers.link import WorkerLink
 from privyseald.workers.report import Report
-from workers.crew import config_of
+from workers.crew import TINY, config_of
 
 
 @pytest.mark.parametrize("report", [Report(), Report(is_ready=True), Report(invalid='"\n\u2028é')])
@@ -53,6 +53,24 @@ def test_a_supervisor_that_is_gone_hears_nothing(tmp_path: Path) -> None:
     ours.close()
     WorkerLink(theirs, config_of(tmp_path)).refuse("store.key_file: can't read it")
     theirs.close()
+
+
+def test_a_worker_whose_supervisor_is_gone_does_not_start(tmp_path: Path) -> None:
+    """The configuration may still be there to be read when nobody is who sent it."""
+    ours, theirs = socket.socketpair()
+    ours.sendall(config_of(tmp_path).model_dump_json().encode() + b"\n")
+    ours.close()
+    done = subprocess.run(
+        [sys.executable, str(TINY), str(tmp_path / "mood")],
+        stdin=theirs.fileno(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    theirs.close()
+    assert 1 == done.returncode
+    assert "ConfigInvalid: --worker is for the workers" in done.stderr
 
 
 async def test_reports_end_with_the_supervisor(tmp_path: Path) -> None:

@@ -86,6 +86,8 @@ async def _serve(config: Config, worker: int = 0, link: WorkerLink | None = None
 async def _report(app: App, link: WorkerLink, stop: asyncio.Event) -> None:
     await link.report(lambda: app.server.is_ready)
     structlog.get_logger("privyseald").error("supervisor gone")
+    # Nobody is left to kill this process if it does not come to its end.
+    signal.setitimer(signal.ITIMER_REAL, link.config.longest_creation_ms / 1_000)
     app.hurry()
     stop.set()
 

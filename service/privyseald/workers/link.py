@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from privyseald.config import Config
 from privyseald.config_error import ConfigInvalid
+from privyseald.workers.parent_death import die_with_parent
 from privyseald.workers.report import Report
 
 _REPORT_PAUSE_S = 0.25
@@ -30,14 +31,21 @@ class WorkerLink:
     def take(cls) -> "WorkerLink":
         """Take standard input and what the supervisor sent. Raises ConfigInvalid where somebody
         else started this process.
+
+        Until the reports begin, this process is killed if the supervisor ends: a start that
+        hangs does not look at the socket.
         """
+        die_with_parent(wanted=True)
         try:
             link = socket.socket(fileno=os.dup(sys.stdin.fileno()))
         except OSError as error:
             raise _started_by_hand() from error
         try:
             with link.makefile("rb") as lines:
-                return cls(link, Config.model_validate_json(lines.readline()))
+                config = Config.model_validate_json(lines.readline())
+            if _has_ended(link):
+                raise ConnectionResetError
+            return cls(link, config)
         except (OSError, ValidationError) as error:
             link.close()
             raise _started_by_hand() from error
@@ -50,6 +58,7 @@ class WorkerLink:
     async def report(self, is_ready: Callable[[], bool]) -> None:
         """Tell again and again whether this worker is ready; return when nobody is told."""
         reader, writer = await asyncio.open_unix_connection(sock=self._socket)
+        die_with_parent(wanted=False)
         try:
             while True:
                 writer.write(Report(is_ready=is_ready()).to_line())
@@ -63,8 +72,16 @@ class WorkerLink:
             writer.close()
 
 
+def _has_ended(link: socket.socket) -> bool:
+    """Whether the supervisor ended before this process could ask to be killed with it."""
+    try:
+        return link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+
+
 def _started_by_hand() -> ConfigInvalid:
     return ConfigInvalid(
-        "--worker is for the workers that 'privyseal serve' starts itself; "
-        "to have several, set server.workers"
+        "--worker is for the workers that 'privyseal serve' starts itself, as long as it is "
+        "there; to have several, set server.workers"
     )

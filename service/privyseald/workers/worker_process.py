@@ -32,6 +32,7 @@ class WorkerProcess:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self._has_reported = False
 
     @classmethod
     async def start(cls, command: Sequence[str], config: Config) -> Self:
@@ -59,6 +60,7 @@ class WorkerProcess:
         try:
             async with asyncio.timeout(limit_ms / 1_000):
                 line = await self._reader.readline()
+                self._has_reported = True
                 return Report.of_line(line) if line else None
         except TimeoutError:
             _log.error("worker hangs", pid=self.pid, silent_ms=limit_ms)
@@ -80,12 +82,16 @@ class WorkerProcess:
         return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
     def terminate(self) -> None:
-        """Have it drain and end."""
+        """Have it drain and end. One that is still starting has nothing to drain."""
+        if not self._has_reported:
+            self.kill()
         with suppress(ProcessLookupError):
             self._process.terminate()
 
     def abandon(self) -> None:
         """Have it end as it does without a supervisor: soon, and with no drain delay."""
+        if not self._has_reported:
+            self.kill()
         self._writer.write_eof()
 
     def kill(self) -> None:
