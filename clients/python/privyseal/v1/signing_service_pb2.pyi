@@ -651,7 +651,9 @@ class WatchSessionResponse(_message.Message):
 
     @_builtins.property
     def failure(self) -> _status_pb2.Status:
-        """The session could not be renewed."""
+        """The session could not be renewed, or was ended. Unless the stream ends with the same
+        status, it is tried on.
+        """
 
     def __init__(
         self,

@@ -114,8 +114,10 @@ class SigningServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchSession(self, request, context):
-        """WatchSession sends the key's current session, then each new one before the old one
-        dies, and each failure to renew. Allowed to callers whose policy grants `login`.
+        """WatchSession sends the key's current session, and opens one where there is none; then each
+        new one before the old one dies, and each failure to renew. It ends when the caller may not
+        have the session any more; and when the connection is too old or the server stops, so open
+        it again after UNAVAILABLE. Allowed to callers whose policy grants `login` on the key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

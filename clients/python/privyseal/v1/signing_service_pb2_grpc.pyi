@@ -55,8 +55,10 @@ class SigningServiceStub:
     there is none. Allowed to callers whose policy grants `login` on the key.
     """
     WatchSession: _grpc.UnaryStreamMultiCallable[_signing_service_pb2.WatchSessionRequest, _signing_service_pb2.WatchSessionResponse]
-    """WatchSession sends the key's current session, then each new one before the old one
-    dies, and each failure to renew. Allowed to callers whose policy grants `login`.
+    """WatchSession sends the key's current session, and opens one where there is none; then each
+    new one before the old one dies, and each failure to renew. It ends when the caller may not
+    have the session any more; and when the connection is too old or the server stops, so open
+    it again after UNAVAILABLE. Allowed to callers whose policy grants `login` on the key.
     """
     ReportAnswer: _grpc.UnaryUnaryMultiCallable[_signing_service_pb2.ReportAnswerRequest, _signing_service_pb2.ReportAnswerResponse]
     """ReportAnswer tells Privyseal what the venue said to a signed request. Where that means
@@ -99,8 +101,10 @@ class SigningServiceAsyncStub(SigningServiceStub):
     there is none. Allowed to callers whose policy grants `login` on the key.
     """
     WatchSession: _aio.UnaryStreamMultiCallable[_signing_service_pb2.WatchSessionRequest, _signing_service_pb2.WatchSessionResponse]  # type: ignore[assignment]
-    """WatchSession sends the key's current session, then each new one before the old one
-    dies, and each failure to renew. Allowed to callers whose policy grants `login`.
+    """WatchSession sends the key's current session, and opens one where there is none; then each
+    new one before the old one dies, and each failure to renew. It ends when the caller may not
+    have the session any more; and when the connection is too old or the server stops, so open
+    it again after UNAVAILABLE. Allowed to callers whose policy grants `login` on the key.
     """
     ReportAnswer: _aio.UnaryUnaryMultiCallable[_signing_service_pb2.ReportAnswerRequest, _signing_service_pb2.ReportAnswerResponse]  # type: ignore[assignment]
     """ReportAnswer tells Privyseal what the venue said to a signed request. Where that means
@@ -170,8 +174,10 @@ class SigningServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _signing_service_pb2.WatchSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_signing_service_pb2.WatchSessionResponse], _abc.AsyncIterator[_signing_service_pb2.WatchSessionResponse]]:
-        """WatchSession sends the key's current session, then each new one before the old one
-        dies, and each failure to renew. Allowed to callers whose policy grants `login`.
+        """WatchSession sends the key's current session, and opens one where there is none; then each
+        new one before the old one dies, and each failure to renew. It ends when the caller may not
+        have the session any more; and when the connection is too old or the server stops, so open
+        it again after UNAVAILABLE. Allowed to callers whose policy grants `login` on the key.
         """
 
     @_abc_1.abstractmethod
