@@ -1,6 +1,7 @@
 """How long it takes until a hold stops every replica, as callers see it."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -98,4 +99,4 @@ async def _until(is_so: Callable[[], bool]) -> None:
 def quantile(values: Sequence[float], part: float) -> float:
     """Return the value that `part` of all are not above."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
+    return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
