@@ -36,17 +36,19 @@ class Hold(_message.Message):
     name: _builtins.str
     """The resource name, `holds/{hold}`."""
     key: _builtins.str
-    """One key, `keys/{key}`."""
+    """One key, `keys/{key}`. It need not exist."""
     venue: _builtins.str
     """All keys of a venue."""
     caller: _builtins.str
-    """One caller."""
+    """One caller, whatever it asks for: every RPC is refused, those of this service too, so
+    that only another caller can lift the hold.
+    """
     all: _builtins.bool
-    """Everything."""
+    """All keys at all venues: true."""
     cause: _builtins.str
-    """Why, for those who read it at night."""
+    """Why, for those who read it at night: 1 to 256 characters. Callers that are stopped read it."""
     creator: _builtins.str
-    """Who stopped it."""
+    """Who stopped it. Filled in by the server, as name and time are."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -82,7 +84,9 @@ class CreateHoldRequest(_message.Message):
     HOLD_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Optional. A UUID. A retry with the same id returns the first answer."""
+    """Optional. A UUID. A retry with the same id returns the hold that is there, at any replica;
+    after the hold was deleted it is refused.
+    """
     @_builtins.property
     def hold(self) -> Global___Hold:
         """Required. Scope and cause; the rest is filled in."""

@@ -27,6 +27,10 @@ if _version_not_supported:
 
 class HoldServiceStub:
     """HoldService is the kill switch: a hold stops keys on every replica until it is deleted.
+
+    Whoever wants to use what is stopped gets FAILED_PRECONDITION with the reason HELD: in
+    `Sign`, `BatchSign`, `Login`, `WatchSession` and `CreateKey`. Answers under way are not given
+    any more. Reading, and what custodians do, goes on.
     """
 
     def __init__(self, channel):
@@ -54,25 +58,35 @@ class HoldServiceStub:
 
 class HoldServiceServicer:
     """HoldService is the kill switch: a hold stops keys on every replica until it is deleted.
+
+    Whoever wants to use what is stopped gets FAILED_PRECONDITION with the reason HELD: in
+    `Sign`, `BatchSign`, `Login`, `WatchSession` and `CreateKey`. Answers under way are not given
+    any more. Reading, and what custodians do, goes on.
     """
 
     def CreateHold(self, request, context):
-        """CreateHold stops what it names. Allowed to callers whose policy grants `create-hold`.
+        """CreateHold stops what it names. When it answers, the hold is durable, and in force at the
+        replica that answered; at every other it is in force within two seconds. Allowed to callers
+        whose policy grants `create-hold`: on the key, or on all keys (`*`) for any other scope.
+        Where it answers UNAVAILABLE the hold may be in force; a retry with the same `request_id`
+        creates no second one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListHolds(self, request, context):
-        """ListHolds returns the holds in force. Allowed to callers whose policy grants
-        `read-hold`.
+        """ListHolds returns the holds in force that the caller may read: those on keys for which the
+        policy grants `read-hold`, and all where it does for all keys (`*`). Denied to callers for
+        whom it never does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteHold(self, request, context):
-        """DeleteHold lifts a hold. Allowed to callers whose policy grants `delete-hold`.
+        """DeleteHold lifts a hold; others on the same stay. Allowed to callers whose policy grants
+        `delete-hold`, as for `CreateHold`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,6 +120,10 @@ def add_HoldServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class HoldService:
     """HoldService is the kill switch: a hold stops keys on every replica until it is deleted.
+
+    Whoever wants to use what is stopped gets FAILED_PRECONDITION with the reason HELD: in
+    `Sign`, `BatchSign`, `Login`, `WatchSession` and `CreateKey`. Answers under way are not given
+    any more. Reading, and what custodians do, goes on.
     """
 
     @staticmethod

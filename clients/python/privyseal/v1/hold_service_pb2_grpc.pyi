@@ -27,37 +27,68 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class HoldServiceStub:
-    """HoldService is the kill switch: a hold stops keys on every replica until it is deleted."""
+    """HoldService is the kill switch: a hold stops keys on every replica until it is deleted.
+
+    Whoever wants to use what is stopped gets FAILED_PRECONDITION with the reason HELD: in
+    `Sign`, `BatchSign`, `Login`, `WatchSession` and `CreateKey`. Answers under way are not given
+    any more. Reading, and what custodians do, goes on.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> HoldServiceAsyncStub: ...
     CreateHold: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.CreateHoldRequest, _hold_service_pb2.CreateHoldResponse]
-    """CreateHold stops what it names. Allowed to callers whose policy grants `create-hold`."""
+    """CreateHold stops what it names. When it answers, the hold is durable, and in force at the
+    replica that answered; at every other it is in force within two seconds. Allowed to callers
+    whose policy grants `create-hold`: on the key, or on all keys (`*`) for any other scope.
+    Where it answers UNAVAILABLE the hold may be in force; a retry with the same `request_id`
+    creates no second one.
+    """
     ListHolds: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.ListHoldsRequest, _hold_service_pb2.ListHoldsResponse]
-    """ListHolds returns the holds in force. Allowed to callers whose policy grants
-    `read-hold`.
+    """ListHolds returns the holds in force that the caller may read: those on keys for which the
+    policy grants `read-hold`, and all where it does for all keys (`*`). Denied to callers for
+    whom it never does.
     """
     DeleteHold: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.DeleteHoldRequest, _hold_service_pb2.DeleteHoldResponse]
-    """DeleteHold lifts a hold. Allowed to callers whose policy grants `delete-hold`."""
+    """DeleteHold lifts a hold; others on the same stay. Allowed to callers whose policy grants
+    `delete-hold`, as for `CreateHold`.
+    """
 
 @_typing.type_check_only
 class HoldServiceAsyncStub(HoldServiceStub):
-    """HoldService is the kill switch: a hold stops keys on every replica until it is deleted."""
+    """HoldService is the kill switch: a hold stops keys on every replica until it is deleted.
+
+    Whoever wants to use what is stopped gets FAILED_PRECONDITION with the reason HELD: in
+    `Sign`, `BatchSign`, `Login`, `WatchSession` and `CreateKey`. Answers under way are not given
+    any more. Reading, and what custodians do, goes on.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.CreateHoldRequest, _hold_service_pb2.CreateHoldResponse]  # type: ignore[assignment]
-    """CreateHold stops what it names. Allowed to callers whose policy grants `create-hold`."""
+    """CreateHold stops what it names. When it answers, the hold is durable, and in force at the
+    replica that answered; at every other it is in force within two seconds. Allowed to callers
+    whose policy grants `create-hold`: on the key, or on all keys (`*`) for any other scope.
+    Where it answers UNAVAILABLE the hold may be in force; a retry with the same `request_id`
+    creates no second one.
+    """
     ListHolds: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.ListHoldsRequest, _hold_service_pb2.ListHoldsResponse]  # type: ignore[assignment]
-    """ListHolds returns the holds in force. Allowed to callers whose policy grants
-    `read-hold`.
+    """ListHolds returns the holds in force that the caller may read: those on keys for which the
+    policy grants `read-hold`, and all where it does for all keys (`*`). Denied to callers for
+    whom it never does.
     """
     DeleteHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.DeleteHoldRequest, _hold_service_pb2.DeleteHoldResponse]  # type: ignore[assignment]
-    """DeleteHold lifts a hold. Allowed to callers whose policy grants `delete-hold`."""
+    """DeleteHold lifts a hold; others on the same stay. Allowed to callers whose policy grants
+    `delete-hold`, as for `CreateHold`.
+    """
 
 class HoldServiceServicer(metaclass=_abc_1.ABCMeta):
-    """HoldService is the kill switch: a hold stops keys on every replica until it is deleted."""
+    """HoldService is the kill switch: a hold stops keys on every replica until it is deleted.
+
+    Whoever wants to use what is stopped gets FAILED_PRECONDITION with the reason HELD: in
+    `Sign`, `BatchSign`, `Login`, `WatchSession` and `CreateKey`. Answers under way are not given
+    any more. Reading, and what custodians do, goes on.
+    """
 
     @_abc_1.abstractmethod
     def CreateHold(
@@ -65,7 +96,12 @@ class HoldServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _hold_service_pb2.CreateHoldRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_hold_service_pb2.CreateHoldResponse, _abc.Awaitable[_hold_service_pb2.CreateHoldResponse]]:
-        """CreateHold stops what it names. Allowed to callers whose policy grants `create-hold`."""
+        """CreateHold stops what it names. When it answers, the hold is durable, and in force at the
+        replica that answered; at every other it is in force within two seconds. Allowed to callers
+        whose policy grants `create-hold`: on the key, or on all keys (`*`) for any other scope.
+        Where it answers UNAVAILABLE the hold may be in force; a retry with the same `request_id`
+        creates no second one.
+        """
 
     @_abc_1.abstractmethod
     def ListHolds(
@@ -73,8 +109,9 @@ class HoldServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _hold_service_pb2.ListHoldsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_hold_service_pb2.ListHoldsResponse, _abc.Awaitable[_hold_service_pb2.ListHoldsResponse]]:
-        """ListHolds returns the holds in force. Allowed to callers whose policy grants
-        `read-hold`.
+        """ListHolds returns the holds in force that the caller may read: those on keys for which the
+        policy grants `read-hold`, and all where it does for all keys (`*`). Denied to callers for
+        whom it never does.
         """
 
     @_abc_1.abstractmethod
@@ -83,6 +120,8 @@ class HoldServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _hold_service_pb2.DeleteHoldRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_hold_service_pb2.DeleteHoldResponse, _abc.Awaitable[_hold_service_pb2.DeleteHoldResponse]]:
-        """DeleteHold lifts a hold. Allowed to callers whose policy grants `delete-hold`."""
+        """DeleteHold lifts a hold; others on the same stay. Allowed to callers whose policy grants
+        `delete-hold`, as for `CreateHold`.
+        """
 
 def add_HoldServiceServicer_to_server(servicer: HoldServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
