@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
                     ssl=tls,
                     server_hostname=address.host if tls else None,
                 )
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise of_connecting(error) from None
         return connection
 

@@ -64,7 +64,7 @@ end
 LOOK = Script(
     _COUNTER,
     """
-local info = redis.call('INFO', 'everything')
+local info = redis.call('INFO', 'server') .. redis.call('INFO', 'replication')
 if string.match(info, 'role:(%w+)') ~= 'master' then
   return redis.error_reply('READONLY a replica')
 end

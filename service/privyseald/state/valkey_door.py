@@ -38,7 +38,7 @@ class Door:
         try:
             if config.db:
                 await connection.call("SELECT", config.db)
-            _check(_fields(await connection.call("INFO", "everything")))
+            _check(_fields(await connection.call("INFO")))
         except BaseException:
             connection.close()
             raise

@@ -18,7 +18,7 @@ from privyseald.state.valkey_failure import away
 from privyseald.state.valkey_names import Names
 
 _FORGET_ABOVE = 10_000
-# A server's clock and this one's are never stepped back by as much.
+# A server's clock is never stepped back by as much.
 _LONGEST_STEP_MS = 60_000
 _BATCH = 200
 _log = structlog.get_logger("privyseald.state")
@@ -40,6 +40,7 @@ class Epochs:
         self._epoch = Epoch(b"", b"0")
         self._seen_on: Connection | None = None
         self._young_ms = 0
+        self._ahead_ms = 0
         self._turn = asyncio.Lock()
         # The last record of each counter, and its units in a millisecond.
         self._counters: dict[str, tuple[bytes, int]] = {}
@@ -87,6 +88,7 @@ class Epochs:
                     pass
                 case _:
                     raise away("answered what makes no sense; check state.url")
+            self._ahead_ms = ahead_ms
             if not record:
                 raise skewed(ahead_ms)
             if record == self._epoch.record or await self._enter(connection, record, young_ms):
@@ -120,9 +122,10 @@ class Epochs:
         """Drop what a new epoch covers by itself.
 
         In an epoch that is new to a counter, all counts as given that lies less than
-        LONGEST_LEAD_MS ahead of the epoch's begin, which is now or later.
+        LONGEST_LEAD_MS ahead of the epoch's begin by the server's clock, which is now or later.
         """
-        covered_ms = self._clock.time_us() // 1_000 - _LONGEST_STEP_MS
+        server_ms = self._clock.time_us() // 1_000 - self._ahead_ms
+        covered_ms = server_ms - _LONGEST_STEP_MS
         self._counters = {
             name: (record, per_ms)
             for name, (record, per_ms) in self._counters.items()

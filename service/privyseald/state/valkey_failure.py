@@ -58,7 +58,7 @@ def of_refusal(refused: Refused) -> StateUnavailable:
     return away(advice)
 
 
-def of_connecting(error: OSError) -> Broken:
+def of_connecting(error: Exception) -> Broken:
     """Return why a connection could not be made, without an address."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return Broken(

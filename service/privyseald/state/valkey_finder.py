@@ -85,8 +85,8 @@ def make_finder(config: StateConfig, enter: Callable[[Address], Awaitable[Connec
 
 def _of_sentinel(reply: Reply) -> Address:
     match reply:
-        case [bytes(host), bytes(port)]:
-            return Address(host.decode(), int(port))
+        case [bytes(host), bytes(port)] if port.isdigit():
+            return Address(host.decode(errors="replace"), int(port))
     raise Broken(
         "is unknown to the sentinel under the name in state.url "
         "(valkey+sentinel://host:26379/NAME/db); give the name that `sentinel monitor` has"
@@ -99,5 +99,5 @@ def _of_slots(reply: Reply, slot: int, asked: Address) -> Address:
             case [int(first), int(last), [host, int(port), *_], *_] if first <= slot <= last:
                 # A node that does not know its own name is reached as the one that was asked.
                 is_named = isinstance(host, bytes) and host not in {b"", b"?"}
-                return Address(host.decode() if is_named else asked.host, port)  # type: ignore[union-attr]
+                return Address(host.decode(errors="replace") if is_named else asked.host, port)  # type: ignore[union-attr]
     raise Broken("is a cluster in which no node has this service's slot; look at its nodes")

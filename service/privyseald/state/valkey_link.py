@@ -55,7 +55,7 @@ class Link:
         """Make the first connection, or return when that fails. Raises ConfigInvalid."""
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._running = asyncio.ensure_future(self._run(first))
-        self._running.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._running.add_done_callback(_end)
         await first
 
     async def close(self) -> None:
@@ -171,6 +171,12 @@ class Link:
         if self._connection is not None:
             self._connection.close(cause)
             self._connection = None
+
+
+def _end(running: "asyncio.Task[None]") -> None:
+    error = None if running.cancelled() else running.exception()
+    if error is not None and not isinstance(error, ConfigInvalid):
+        _log.error("the shared state is not connected to any more", cause=type(error).__name__)
 
 
 async def _quietly(step: Awaitable[None]) -> None:
