@@ -34,7 +34,7 @@ class Served:
         self.folder = folder
         self._service = Service(folder, **sections)
         self._open = AsyncExitStack()
-        self._process: subprocess.Popen[bytes]
+        self.process: subprocess.Popen[bytes]
 
     async def __aenter__(self) -> Self:
         await self._open.enter_async_context(self._service.sandbox)
@@ -43,7 +43,7 @@ class Served:
         config["server"]["ops_listen"] = f"127.0.0.1:{self.ops_port}"
         (self.folder / "privyseal.toml").write_text(_toml(config))
         start_s = time.monotonic()
-        self._process = self._launch()
+        self.launch()
         self._open.callback(self._stop)
         try:
             await self._ready()
@@ -59,7 +59,7 @@ class Served:
     @property
     def pid(self) -> int:
         """The server's process."""
-        return self._process.pid
+        return self.process.pid
 
     @property
     def rss(self) -> int:
@@ -80,16 +80,17 @@ class Served:
 
     def signal(self, number: int) -> int:
         """Send a signal that ends the process, and return how it ended."""
-        self._process.send_signal(number)
-        return self._process.wait(20)
+        self.process.send_signal(number)
+        return self.process.wait(20)
 
-    def _launch(self) -> subprocess.Popen[bytes]:
+    def launch(self) -> None:
+        """Start the process, and wait for nothing; again where it was killed."""
         # Without the environment, so that nothing measures along.
         environment = {
             name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ
         }
         with (self.folder / "serve.log").open("ab") as log:
-            return subprocess.Popen(
+            self.process = subprocess.Popen(
                 [sys.executable, *self.program, "serve", "--config", "privyseal.toml"],
                 cwd=self.folder,
                 env=environment,
@@ -99,13 +100,13 @@ class Served:
             )
 
     def _stop(self) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
             try:
-                self._process.wait(10)
+                self.process.wait(10)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+                self.process.kill()
+                self.process.wait()
 
     async def health(self, name: str = "readiness") -> bool:
         """Whether the operations port says that this is so; not if nobody is there."""
@@ -119,7 +120,7 @@ class Served:
 
     async def _ready(self) -> None:
         deadline_s = time.monotonic() + _START_S
-        while time.monotonic() < deadline_s and self._process.poll() is None:
+        while time.monotonic() < deadline_s and self.process.poll() is None:
             if await self.health():
                 return
             await asyncio.sleep(0.02)

@@ -22,6 +22,7 @@ from cli.host import (
     until_health,
     until_read,
 )
+from cli.program import Process
 from valkey_server import ValkeyServer
 
 _CUT_OFF = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
@@ -182,36 +183,42 @@ async def test_a_worker_can_be_renewed_by_hand(host: Host) -> None:
     assert 1 == len(host.lives(1))
 
 
+async def refused(host: Host, old: str, new: str) -> Process:
+    """Serve once and end; then change the configuration, and serve until that is refused."""
+    async with host:
+        pass
+    config = host.folder / "privyseal.toml"
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new))
+    process = Process(host.folder, "serve", "--config", "privyseal.toml")
+    assert 2 == await asyncio.to_thread(process.wait)
+    return process
+
+
 async def test_what_workers_refuse_is_told_once(
     tmp_path: Path, bao: BaoServer, valkey_server: ValkeyServer, prefix: str
 ) -> None:
     """A mistake that only a worker can see ends all, with its words and exit code 2."""
+    place = "[venues.kiiex.base_urls]\n"
     host = Host(tmp_path, bao, valkey_server, prefix)
-    host._service.override("venues", {"kiiex": {"base_urls": {"moon": "https://moon.test"}}})
-    with pytest.raises(TimeoutError, match="not ready"):
-        await host.__aenter__()
-    log = (tmp_path / "serve.log").read_text()
-    assert 2 == host._process.returncode
+    process = await refused(host, place, f'{place}moon = "https://moon.test"\n')
 
-    assert 1 == log.count("error: ")
-    assert "error: venues: venues.kiiex.base_urls.moon: is no environment of kiiex" in log
-    assert "Traceback" not in log
-    assert {1} == {len(host.lives(worker)) for worker in WORKERS}
-    assert [] == host.events("worker died")
+    said = [line for line in process.stderr_file.read_text().splitlines() if line[:1] != "{"]
+    assert 1 == len(said)
+    assert said[0].startswith("error: venues: venues.kiiex.base_urls.moon: is no environment of")
+    started = [each["worker"] for each in process.events() if each["event"] == "worker started"]
+    assert sorted(WORKERS) == sorted(started)
 
 
 async def test_workers_need_a_state_that_they_share(
     tmp_path: Path, bao: BaoServer, valkey_server: ValkeyServer, prefix: str
 ) -> None:
     """Several processes on an embedded state would give nonces twice: refused, with a remedy."""
-    host = Host(tmp_path, bao, valkey_server, prefix, workers=1)
-    host._service.override("state", {"url": "embedded"})
-    async with host:
-        config = tmp_path / "privyseal.toml"
-    config.write_text(config.read_text().replace("workers = 1", "workers = 2"))
-    process = host._launch()
-    assert 2 == await asyncio.to_thread(process.wait, 20)
-    assert (
-        "error: " + str(config.resolve().relative_to(tmp_path)) + ": server.workers = 2 needs a "
-        "state that they share: set state.url = 'valkey://host:6379/0', or server.workers = 1\n"
-    ) in (tmp_path / "serve.log").read_text()
+    host = Host(tmp_path, bao, valkey_server, prefix)
+    process = await refused(host, f'url = "{valkey_server.url}"', 'url = "embedded"')
+
+    assert process.stderr_file.read_text() == (
+        "error: privyseal.toml: server.workers = 2 needs a state that they share: "
+        "set state.url = 'valkey://host:6379/0', or server.workers = 1\n"
+    )
