@@ -26,6 +26,9 @@ _GROUP_BYTES = 1_048_576
 _RETRY_MS = 1_000
 _ROTATE_AGAIN_MS = 60_000
 _LOOK_MS = 5_000
+# Above two RPCs a millisecond, measured over so long, lines gather for a moment.
+_CROWD_PER_MS, _COUNT_MS = 2, 20
+_LINGER_S = 0.001
 _T = TypeVar("_T")
 _log = structlog.get_logger("privyseald.audit")
 
@@ -55,8 +58,9 @@ class Scribe:
         self._group: Group | None = None
         self._is_busy = self._is_scheduled = self._is_ending = self._is_closed = False
         self._needs_newline = sink.end.needs_newline
-        self._checkpoint_due = False
-        now_ms = clock.monotonic_ms()
+        self._checkpoint_due = self._is_crowded = False
+        self._wakes = 0
+        now_ms = self._count_ms = clock.monotonic_ms()
         self._busy_ms = self._checkpoint_ms = self._file_ms = self._look_ms = now_ms
         self._retry_ms = self._rotate_ms = self._tell_ms = 0
 
@@ -66,10 +70,16 @@ class Scribe:
         self.wake()
 
     def wake(self) -> None:
-        """Write what is pending, after what else this turn of the event loop brings."""
+        """Write what is pending, after what else this turn of the event loop brings; where much
+        comes, after a moment, because handing it to the thread costs more than writing it.
+        """
+        self._wakes += 1
         if not self._is_busy and not self._is_scheduled and not self.fault:
             self._is_scheduled = True
-            self._loop.call_soon(self._work)
+            if self._is_crowded:
+                self._loop.call_later(_LINGER_S, self._work)
+            else:
+                self._loop.call_soon(self._work)
 
     def sign_soon(self) -> None:
         """Have the lines so far signed, if there is a key."""
@@ -115,10 +125,19 @@ class Scribe:
 
     # -- one group after the other
 
+    def _count(self) -> None:
+        """See whether more comes than what is handed over one by one for the shortest delay."""
+        elapsed_ms = self._clock.monotonic_ms() - self._count_ms
+        if elapsed_ms >= _COUNT_MS:
+            self._is_crowded = self._wakes > _CROWD_PER_MS * elapsed_ms
+            self._count_ms += elapsed_ms
+            self._wakes = 0
+
     def _work(self) -> None:
         self._is_scheduled = False
         if self._is_busy or self._is_closed:
             return
+        self._count()
         is_last = not self.fault and self._is_too_long(self._clock.monotonic_ms())
         if is_last and (self.key is None or not self._chain.since_checkpoint):
             self._rotate()
