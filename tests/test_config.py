@@ -263,3 +263,16 @@ def test_venue_clocks_that_are_far_ahead_need_a_state_of_ones_own(tmp_path: Path
     assert "venues.whitebit.clock_offset_ms is above 3000" in said
     own = _WORKERS.replace('url = "valkeys://valkey.test"', "").replace("workers = 2", "")
     load(tmp_path, own + venue + "60000")
+
+
+def test_the_file_of_holds_stands_where_this_server_keeps_its_own(tmp_path: Path) -> None:
+    """Beside the state's file; without one beside the escrow directory; or where it is named."""
+    shared = _FILE.replace(
+        'path = "nonces.high-water"', 'url = "valkeys://valkey.test"\n[escrow]\npath = "lib/escrow"'
+    )
+    named = _FILE + '[holds]\npath = "other/holds"\n'
+    assert (tmp_path / "holds.json", tmp_path / "lib/holds.json", tmp_path / "other/holds") == (
+        load(tmp_path).holds_path,
+        load(tmp_path, shared).holds_path,
+        load(tmp_path, named).holds_path,
+    )

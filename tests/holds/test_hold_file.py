@@ -54,3 +54,19 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
         file.known,
         [each.name for each in tmp_path.iterdir()],
     )
+
+
+def test_a_start_leaves_the_file_of_another_worker_alone(tmp_path: Path) -> None:
+    """Whoever shares it may be about to write more."""
+    path = tmp_path / "holds.json"
+    HoldFile.open_path(path).write(KNOWN)
+    before = path.stat()
+
+    assert KNOWN == HoldFile.open_path(path).known
+    assert before == path.stat()
+
+
+def test_a_directory_that_can_not_be_written_stops_the_start() -> None:
+    """Also where the file is there: the next hold could not be kept."""
+    with pytest.raises(ConfigInvalid, match="can't be read and written"):
+        HoldFile.open_path(Path("/proc/self/environ"))

@@ -10,7 +10,9 @@ from privyseald.holds.known_holds import KnownHolds
 
 
 class HoldFile:
-    """A small file, replaced whole or not at all."""
+    """A small file, replaced whole or not at all. The workers of a host may share it: what one
+    writes another may replace by what it knows, and soon they know the same.
+    """
 
     def __init__(self, path: Path, known: KnownHolds) -> None:
         self._path = path
@@ -20,9 +22,12 @@ class HoldFile:
     def open_path(cls, path: Path) -> "HoldFile":
         """Read the file, or begin it. Raises ConfigInvalid where it can't be read or written."""
         try:
-            known = KnownHolds.of_json(path.read_bytes()) if path.exists() else KnownHolds()
-            file = cls(path, known)
-            file.write(known)
+            if path.exists():
+                # As it is, because another worker may be about to write more.
+                with tempfile.NamedTemporaryFile(prefix=f".{path.name}-", dir=path.parent):
+                    return cls(path, KnownHolds.of_json(path.read_bytes()))
+            file = cls(path, KnownHolds())
+            file.write(file.known)
         except OSError as error:
             raise ConfigInvalid(
                 f"holds.path: {path} can't be read and written ({error.strerror}); give a file in "
