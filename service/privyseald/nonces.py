@@ -13,10 +13,9 @@ from privyseald.venues.venue import Moment, NoncePolicy, NonceUnit
 # How far ahead of the clock a restart may begin, at most. Less than any venue's window.
 _SLACK_MS = 500
 _GAP_MS = 5_000
-# A nonce that is older leaves no more: another replica's may long have arrived at the venue.
+# An older one is not handed out: another replica's may long have arrived at the venue.
 _OLDEST_MS = 1_000
 _RENEWALS = 2
-_UNITS_PER_MS = {NonceUnit.MS: 1, NonceUnit.US: 1_000}
 _T = TypeVar("_T")
 
 
@@ -32,12 +31,12 @@ class Numbers:
         """The counter's name in the state."""
         key = self.key
         account = key.public_id or key.key_id
-        return f"nonce/{key.venue}/{key.environment}/{self.policy.unit}/{account}"
+        return f"nonce/{key.venue}/{key.environment}/{self.policy.unit.value}/{account}"
 
     @property
     def units(self) -> int:
         """How many make a millisecond."""
-        return _UNITS_PER_MS[self.policy.unit]
+        return 1_000 if self.policy.unit is NonceUnit.US else 1
 
     @property
     def lead_ms(self) -> int | None:
