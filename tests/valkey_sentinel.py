@@ -9,7 +9,7 @@ from valkey_server import ValkeyServer
 class ValkeySentinel(ValkeyServer):
     """Watches one primary under a name. Its settings are in a file, which it rewrites itself."""
 
-    def __init__(self, folder: Path, name: str, primary: ValkeyServer) -> None:
+    def __init__(self, folder: Path, name: str, primary: ValkeyServer, settings: str = "") -> None:
         super().__init__(folder)
         self.name = name
         self._file = folder / "sentinel.conf"
@@ -21,6 +21,7 @@ dir {folder}
 sentinel monitor {name} 127.0.0.1 {primary.port} 1
 sentinel down-after-milliseconds {name} 1500
 sentinel failover-timeout {name} 2000
+{settings}
 """
         )
 

@@ -154,6 +154,33 @@ async def test_a_primary_without_its_replicas_is_told(servers: list[ValkeyServer
         await state.close()
 
 
+async def test_a_sentinel_may_want_a_password_of_its_own(
+    valkey_server: ValkeyServer, tmp_path: Path
+) -> None:
+    """It is another one than the primary's."""
+    sentinel = ValkeySentinel(
+        tmp_path / "sentinel", "desk", valkey_server, "requirepass sentinels-own"
+    )
+    file = tmp_path / "password"
+    file.touch(mode=0o600)
+    sentinel.start()
+    try:
+        for content, words in (("wrong", "sentinel_password_file"), ("sentinels-own", "")):
+            file.write_text(content)
+            config = StateConfig(url=sentinel.url, sentinel_password_file=file)
+            state = await ValkeyState.open(config, SkewedClock())
+            try:
+                if words:
+                    with pytest.raises(StateUnavailable, match=words):
+                        await state.check()
+                else:
+                    await state.check()
+            finally:
+                await state.close()
+    finally:
+        sentinel.stop()
+
+
 async def test_a_name_that_the_sentinel_does_not_know_is_told(sentinel: ValkeySentinel) -> None:
     """The name stands in the URL."""
     state = await open_at(sentinel.url.replace("desk", "other"))

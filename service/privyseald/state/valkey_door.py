@@ -61,7 +61,9 @@ class Door:
         config = self._config
         login: tuple[bytes | str, ...] = ()
         if password_file is not None:
-            password = read_private_file(password_file, "state.password_file").strip()
+            is_sentinels = password_file == config.sentinel_password_file
+            setting = "state.sentinel_password_file" if is_sentinels else "state.password_file"
+            password = read_private_file(password_file, setting).strip()
             login = ("AUTH", username or "default", password)
         connection = await Connection.open(address, config.timeout_ms, self._context(), on_message)
         try:

@@ -9,8 +9,10 @@ from privyseald.errors import StateUnavailable
 
 _RETRY_MS = 1_000
 _ADVICE = {
-    "NOAUTH": "wants a password: set state.password_file (and state.username)",
-    "WRONGPASS": "refuses the password: look at state.password_file and state.username",
+    "NOAUTH": "wants a password: set state.password_file (and state.username), or a sentinel "
+    "wants one: state.sentinel_password_file",
+    "WRONGPASS": "refuses the password: look at state.password_file and state.username, and at "
+    "state.sentinel_password_file where there are sentinels",
     "NOPERM": "forbids what this service must do: give its user the ACL in docs/state.md",
     "READONLY": "is a replica: state.url must lead to the primary",
     "NOREPLICAS": "has too few replicas in touch to take a write (min-replicas-to-write)",
