@@ -215,6 +215,29 @@ async def test_a_server_that_stood_still_does_not_overwrite_a_later_session(
     assert 2 == venue.calls
 
 
+async def test_a_login_that_takes_long_keeps_its_turn(crew: Crew, venue: VenueDesk) -> None:
+    """The turn is extended while the venue is asked, so that nobody else asks."""
+    venue.open.clear()
+    first = asyncio.ensure_future(login(crew.servers[0], venue.log_in))
+    await venue.asked(1)
+    for _ in range(2):
+        version = _turn_version(crew)
+        crew.advance(4_000)
+        second = asyncio.ensure_future(login(crew.servers[1], venue.log_in))
+        async with asyncio.timeout(10):
+            while _turn_version(crew) == version:  # noqa: ASYNC110  # it is extended by itself
+                await asyncio.sleep(0.01)
+    venue.open.set()
+    assert (["token-1"] * 2, 1) == ([await first, await second], venue.calls)
+
+
+def _turn_version(crew: Crew) -> int:
+    (version,) = [
+        value.version for name, value in crew.state.values.items() if name.startswith("login/")
+    ]
+    return version
+
+
 async def test_servers_that_die_at_the_venue_are_counted(crew: Crew, venue: VenueDesk) -> None:
     """A crash in the middle of each login is no way to ask more often."""
     venue.open.clear()

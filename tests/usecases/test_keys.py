@@ -5,7 +5,15 @@ import pytest
 
 from fakes import NOW_MS
 from privyseald.audit.entry import Entry
-from privyseald.errors import KeyDisabled, KeyUnknown, PrivysealError, SecretStoreUnreachable
+from privyseald.errors import (
+    KeyDisabled,
+    KeyUnknown,
+    PrivysealError,
+    SecretStoreForbidden,
+    SecretStoreUnreachable,
+    StateUnavailable,
+    VenueAccountLocked,
+)
 from privyseald.key import KeyState
 from privyseald.policy.action import Action
 from privyseald.signing.secret import SecretBytes
@@ -79,6 +87,58 @@ async def test_an_enabled_key_works_at_once(desk: Desk) -> None:
 
     assert KeyState.ENABLED is (await desk.open_key("desk-1")).credential.key.state
     assert ("whitebit", 1, "all") == (entry.venue, entry.key_version, entry.rule)
+
+
+async def test_a_state_that_is_away_keeps_no_key_from_being_stopped(desk: Desk) -> None:
+    """Disable and delete take effect: nobody uses such a key's session. Enable says that it could
+    not end what stood before, and works when asked again.
+    """
+    is_away = True
+
+    async def away(_method: str, _name: str) -> None:
+        if is_away:
+            raise StateUnavailable("away")
+
+    key = (await desk.open_key("desk-1")).credential.key
+    desk.shared.before = away
+    await desk.keys.disable(OPERATOR, "desk-1", Entry("rpc"))
+    with pytest.raises(StateUnavailable):
+        await desk.keys.enable(OPERATOR, "desk-1", Entry("rpc"))
+    is_away = False
+    assert await desk.sessions.current(key) is not None
+    await desk.keys.enable(OPERATOR, "desk-1", Entry("rpc"))
+    assert await desk.sessions.current(key) is None
+    is_away = True
+    await desk.keys.delete(OPERATOR, "desk-1", Entry("rpc"))
+    with pytest.raises(KeyUnknown):
+        await desk.open_key("desk-1")
+
+
+@pytest.mark.parametrize("may_read", [True, False])
+async def test_an_enabled_key_may_log_in_again(desk: Desk, may_read: bool) -> None:
+    """What the venue refused to its account is forgotten, also by a server of custodians that may
+    not read keys.
+    """
+    key = (await desk.open_key("desk-1")).credential.key
+    refused = VenueAccountLocked("locked")
+
+    async def locked() -> Session:
+        raise refused
+
+    async def log_in() -> Session:
+        return Session("token-2", (), "7", NOW_MS, None)
+
+    async def forbid(method: str, _key_id: str) -> None:
+        if method == "open" and not may_read:
+            raise SecretStoreForbidden("no")
+
+    with pytest.raises(VenueAccountLocked):
+        await desk.sessions.login(key, locked, force=True)
+    with pytest.raises(VenueAccountLocked):
+        await desk.sessions.login(key, log_in, force=True)
+    desk.store.before = forbid
+    await desk.keys.enable(OPERATOR, "desk-1", Entry("rpc"))
+    assert "token-2" == (await desk.sessions.login(key, log_in)).token
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 10])

@@ -5,7 +5,7 @@ import pytest
 
 from fakes import NOW_MS, FakeStore
 from privyseald.audit.entry import Entry
-from privyseald.errors import KeyChanged, SecretStoreUnreachable
+from privyseald.errors import KeyChanged, SecretStoreUnreachable, StateUnavailable
 from privyseald.signing.secret import SecretBytes
 from privyseald.usecases.delivery import Plaintext, Receive
 from privyseald.usecases.retirement import Retirement
@@ -109,3 +109,22 @@ async def test_what_is_in_memory_goes_whatever_the_store_says(desk: Desk, error:
     assert 2 == (await desk.open_key("desk-1")).credential.key.version
     assert isinstance(command.delivery, Plaintext)
     assert bytes(8) == command.delivery.material.reveal()
+
+
+async def test_a_rotation_stands_where_the_session_can_not_be_dropped(desk: Desk) -> None:
+    """The session of the version before is of no use to the next one, so nothing is lost."""
+    key = (await desk.open_key("desk-1")).credential.key
+
+    async def log_in() -> Session:
+        return Session("token", (), "7", NOW_MS, None)
+
+    async def away(_method: str, name: str) -> None:
+        if name.startswith(("session/", "login")):
+            raise StateUnavailable("away")
+
+    await desk.sessions.login(key, log_in)
+    desk.shared.before = away
+    assert 2 == (await rotate_key(desk)(OPERATOR, a_command(), Entry("rpc"))).version
+    desk.shared.before = _well
+    rotated = (await desk.open_key("desk-1")).credential.key
+    assert await desk.sessions.current(rotated) is None

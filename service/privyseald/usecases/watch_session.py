@@ -54,8 +54,11 @@ class WatchSession:
         self, caller: Caller, entry: Entry, opened: OpenedKey
     ) -> AsyncIterator[NewSession | PrivysealError]:
         key, sent, is_out = opened.credential.key, _NONE, False
+        # Nobody renews meanwhile: it is the caller who opens it.
+        failure = await self._open(opened)
         with self._sessions.watch(key.key_id) as watcher:
-            await self._open(opened)
+            if failure is not None:
+                watcher.tell(failure, is_news=True)
             while True:
                 session, copy = await self._seen(key, watcher)
                 if session is not None and copy is not None and copy.version != sent:
@@ -85,13 +88,15 @@ class WatchSession:
                     key, sent, is_out = opened.credential.key, _NONE, False
                     await self._open(opened)
 
-    async def _open(self, opened: OpenedKey) -> None:
-        """Open a session where there is none; where that fails, renewal goes on to try."""
+    async def _open(self, opened: OpenedKey) -> PrivysealError | None:
+        """Open a session where there is none. Where that fails, say why; renewal tries on."""
         asked: list[bool] = []
         try:
             await self._open_session(opened, {}, on_ask=lambda: asked.append(True))
         except PrivysealError as error:
             self._sessions.postpone(opened.credential.key.key_id, error, is_news=bool(asked))
+            return error
+        return None
 
     async def _seen(self, key: Key, watcher: Watcher) -> tuple[Session | None, Copy | None]:
         """Return what is known of the session; nothing while the state is away."""
