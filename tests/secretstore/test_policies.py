@@ -11,6 +11,7 @@ import requests
 from hvac.exceptions import Forbidden
 
 from bao import MOUNT, TRANSIT, BaoServer
+from privyseald.audit.checkpoint_key import CheckpointKey, generate_checkpoint_key
 from privyseald.errors import KeyUnknown, SecretStoreForbidden
 from privyseald.key import KeyState
 from privyseald.secretstore.own_sealing_key import own_sealing_key
@@ -114,6 +115,23 @@ async def test_every_server_makes_and_reads_what_seals_the_state(
     vault = client(bao, "service", prefix)
     with pytest.raises(Forbidden):
         vault.write_data(f"{MOUNT}/data/{prefix}/_privyseal-state", data={"data": {}})
+
+
+async def test_every_server_makes_and_reads_what_signs_the_audit_log(
+    bao: BaoServer, prefix: str, tmp_path: Path
+) -> None:
+    """The same of the checkpoints' key, under whichever policy."""
+    keys = []
+    for name in ("service", "custodian", "service"):
+        store = store_with(bao.url, bao.token(policy(name, prefix)), prefix, tmp_path)
+        material = await store.own_key("audit", generate_checkpoint_key)
+        keys.append(CheckpointKey(material).public_key.key_id)
+        await store.close()
+
+    assert [keys[0]] * 3 == keys
+    vault = client(bao, "service", prefix)
+    with pytest.raises(Forbidden):
+        vault.write_data(f"{MOUNT}/data/{prefix}/_privyseal-audit", data={"data": {}})
 
 
 async def test_servers_that_start_together_agree_on_what_seals_the_state(
