@@ -14,7 +14,7 @@ from privyseald.config_error import ConfigInvalid
 from privyseald.private_file import read_private_file
 from privyseald.state.valkey_connection import Address, Connection, Reply
 from privyseald.state.valkey_failure import Refused
-from privyseald.state_config import StateConfig
+from privyseald.state_config import StateConfig, Topology
 
 _FIELD = re.compile(rb"^([a-z_]+):(.*?)\r?$", re.MULTILINE)
 _OLDEST_VALKEY = (7, 2)
@@ -44,10 +44,10 @@ class Door:
             raise
         return connection
 
-    async def ask(self, address: Address, *, is_sentinel: bool = False) -> Connection:
-        """Return a connection to ask where the primary is."""
+    async def ask(self, address: Address) -> Connection:
+        """Return a connection to one who knows where the primary is."""
         config = self._config
-        if is_sentinel:
+        if config.topology is Topology.SENTINEL:
             return await self._open(address, config.sentinel_password_file)
         return await self._open(address, config.password_file, config.username)
 
