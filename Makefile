@@ -61,8 +61,9 @@ gen-check: gen
 docs-check: $(STAMP)
 	@$(BIN)/pytest -q --no-cov -p no:randomly tests/docs
 
-chaos: $(STAMP) ## break real Vault servers, write docs/vault-down.md from it; an outage of a minute
+chaos: $(STAMP) ## break real Vaults, Valkeys and servers; write docs/*-down.md from it
 	@$(BIN)/python tests/chaos_table.py
+	@$(BIN)/python tests/chaos_state_table.py
 	@$(BIN)/python tests/hold_latency.py
 	@PRIVYSEAL_OUTAGE_S=60 PRIVYSEAL_KEYS_IN_USE=10000 $(BIN)/pytest -q -s --no-cov \
 	  tests/chaos/test_outage_under_load.py tests/chaos/test_ten_thousand_keys.py

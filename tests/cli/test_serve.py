@@ -137,7 +137,7 @@ def test_a_wrong_configuration_is_told_by_setting(
     ("old", "new", "words"),
     [
         ("version: 1", "version: 2", "version: Input should be"),
-        ("      - sign\n", "      - fly\n", "rules[0].allow[0]: Input should be"),
+        ("      - sign\n", "      - fly\n", "rules[0].allow[0]: 'fly' names nothing"),
         ('keys: ["*"]', "keys: []", "rules[0].keys: List should have at least 1 item"),
         ("rules:", "rules", "is not YAML"),
     ],
