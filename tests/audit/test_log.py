@@ -28,6 +28,7 @@ from privyseald.audit.chain import NOTHING_BEFORE
 from privyseald.audit.entry import Entry
 from privyseald.audit.log import AuditLog
 from privyseald.audit_config import AuditConfig
+from privyseald.clock import SystemClock
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import AuditUnavailable, SecretStoreSealed
 from privyseald.log import configure_log
@@ -125,6 +126,26 @@ async def test_lines_at_once_keep_their_order(path: Path) -> None:
         await asyncio.gather(*(log.write(Entry(RPC, nonce=str(n)), n) for n in range(1_000)))
 
     assert list(range(1_000)) == [line["duration_us"] for line in rpcs_of(path)]
+
+
+async def test_where_many_come_they_are_written_together(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above a few thousand lines a second one write takes several; each still waits for its own."""
+    sizes: list[int] = []
+    write = os.write
+
+    def note(file: int, data: bytes) -> int:
+        sizes.append(data.count(b"\n"))
+        return write(file, data)
+
+    async with opened(path, SystemClock(), key=None) as log:
+        monkeypatch.setattr(os, "write", note)
+        await asyncio.gather(*(fill(log, 100) for _ in range(20)))
+        monkeypatch.undo()
+
+    assert 2_000 == len(rpcs_of(path)) == sum(sizes)
+    assert len(sizes) < 1_000
 
 
 async def test_a_text_can_not_forge_a_line(path: Path) -> None:

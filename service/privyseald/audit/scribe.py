@@ -14,6 +14,8 @@ import structlog
 
 from privyseald.audit.chain import Chain, Fact, Head, body_of
 from privyseald.audit.checkpoint_key import CheckpointKey
+from privyseald.audit.crowd import Crowd
+from privyseald.audit.file_turn import FileTurn
 from privyseald.audit.group import Group
 from privyseald.audit.pending import Pending, Waiter
 from privyseald.audit.sink import Rotated, Sink, Written
@@ -24,10 +26,7 @@ from privyseald.clock import Clock
 
 _GROUP_BYTES = 1_048_576
 _RETRY_MS = 1_000
-_ROTATE_AGAIN_MS = 60_000
 _LOOK_MS = 5_000
-# Above two RPCs a millisecond, measured over so long, lines gather for a moment.
-_CROWD_PER_MS, _COUNT_MS = 2, 20
 _LINGER_S = 0.001
 _T = TypeVar("_T")
 _log = structlog.get_logger("privyseald.audit")
@@ -58,11 +57,11 @@ class Scribe:
         self._group: Group | None = None
         self._is_busy = self._is_scheduled = self._is_ending = self._is_closed = False
         self._needs_newline = sink.end.needs_newline
-        self._checkpoint_due = self._is_crowded = False
-        self._wakes = 0
-        now_ms = self._count_ms = clock.monotonic_ms()
-        self._busy_ms = self._checkpoint_ms = self._file_ms = self._look_ms = now_ms
-        self._retry_ms = self._rotate_ms = self._tell_ms = 0
+        self._checkpoint_due = False
+        self._crowd, self._turn = Crowd(clock), FileTurn(config, clock)
+        now_ms = clock.monotonic_ms()
+        self._busy_ms = self._checkpoint_ms = self._look_ms = now_ms
+        self._retry_ms = self._tell_ms = 0
 
     def post(self, facts: Mapping[str, Fact]) -> None:
         """Have an event written, for which nobody waits."""
@@ -73,10 +72,10 @@ class Scribe:
         """Write what is pending, after what else this turn of the event loop brings; where much
         comes, after a moment, because handing it to the thread costs more than writing it.
         """
-        self._wakes += 1
+        self._crowd.come()
         if not self._is_busy and not self._is_scheduled and not self.fault:
             self._is_scheduled = True
-            if self._is_crowded:
+            if self._crowd.is_dense:
                 self._loop.call_later(_LINGER_S, self._work)
             else:
                 self._loop.call_soon(self._work)
@@ -106,7 +105,7 @@ class Scribe:
         elif now_ms - self._look_ms >= _LOOK_MS:
             self._look_ms = now_ms
             self._submit(self._sink.renew, self._renewed)
-        elif self._chain.since_checkpoint and self._is_too_long(now_ms):
+        elif self._chain.since_checkpoint and self._is_too_long():
             self.wake()
 
     async def finish(self) -> None:
@@ -125,20 +124,12 @@ class Scribe:
 
     # -- one group after the other
 
-    def _count(self) -> None:
-        """See whether more comes than what is handed over one by one for the shortest delay."""
-        elapsed_ms = self._clock.monotonic_ms() - self._count_ms
-        if elapsed_ms >= _COUNT_MS:
-            self._is_crowded = self._wakes > _CROWD_PER_MS * elapsed_ms
-            self._count_ms += elapsed_ms
-            self._wakes = 0
-
     def _work(self) -> None:
         self._is_scheduled = False
         if self._is_busy or self._is_closed:
             return
-        self._count()
-        is_last = not self.fault and self._is_too_long(self._clock.monotonic_ms())
+        self._crowd.look()
+        is_last = not self.fault and self._is_too_long()
         if is_last and (self.key is None or not self._chain.since_checkpoint):
             self._rotate()
             return
@@ -263,12 +254,8 @@ class Scribe:
 
     # -- one file after the other
 
-    def _is_too_long(self, now_ms: int) -> bool:
-        if self._is_ending:
-            return False
-        config, size = self._config, self._sink.size()
-        is_old = 0 < config.rotate_age_ms <= now_ms - self._file_ms
-        return (size >= config.rotate_bytes or (is_old and size > 0)) and now_ms >= self._rotate_ms
+    def _is_too_long(self) -> bool:
+        return not self._is_ending and self._turn.is_due(self._sink.size())
 
     def _rotate(self) -> None:
         time_us, sequence = self._clock.time_us(), self._chain.head.sequence
@@ -276,11 +263,11 @@ class Scribe:
 
     def _rotated(self, rotated: Rotated | str) -> None:
         self._is_busy = False
-        self._file_ms = self._clock.monotonic_ms()
         if isinstance(rotated, str):
-            self._rotate_ms = self._file_ms + _ROTATE_AGAIN_MS
+            self._turn.put_off()
             _log.warning("audit log not rotated", cause=rotated)
         else:
+            self._turn.begin()
             self._post_first({"event": "file", "previous_file": rotated.previous_file})
             for name in rotated.surplus:
                 self._remove_recorded(name)
@@ -305,6 +292,7 @@ class Scribe:
     def _renewed(self, is_new: bool) -> None:
         self._is_busy = False
         if is_new:
+            self._turn.begin()
             _log.warning("audit log moved", advice="it goes on in a new file at audit.file")
             self._post_first({"event": "file", "found": "moved"})
         self.wake()
