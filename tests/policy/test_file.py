@@ -108,10 +108,10 @@ def test_a_mistake_shows_nothing_of_our_code() -> None:
 def test_a_thousand_rules_load() -> None:
     """A large file is read in a moment, and its last rule counts."""
     body = "".join(
-        f"  - {{name: r{index}, callers: [c{index}], keys: ['*'], allow: [sign]}}\n"
+        f"  - {{name: r{index}, callers: [c{index}], keys: ['*'], allow: [sign-message]}}\n"
         for index in range(1_000)
     )
 
     policy = Policy(parse_policy("version: 1\nrules:\n" + body, "p.yaml", Venues()), FakeClock())
 
-    assert "r999" == policy.check(Caller("c999", ""), Action.SIGN, "k")
+    assert "r999" == policy.check(Caller("c999", ""), Action.SIGN_MESSAGE, "k")

@@ -274,3 +274,27 @@ def test_a_mistake_in_a_rule_is_named_with_its_line(rule: str, message: str) -> 
         policy(rule)
 
     assert "ConfigInvalid" == type(caught.value).__name__
+
+
+def test_what_is_not_known_of_a_key_never_helps() -> None:
+    """Before the key is read, a rule that allows by its facts does not, and one that denies
+    does.
+    """
+    by_venue = "venues: [aster]"
+    by_label = 'when: \'key.labels["desk"] == "mm"\''
+    for look in (by_venue, by_label):
+        allowing = policy(f"allow: [login], {look}")
+        denying = policy(f"deny: [login], {look}", "allow: [login]")
+
+        assert not allowing.allows(DESK, Action.LOGIN, "k")
+        assert not denying.allows(DESK, Action.LOGIN, "k")
+        assert allowing.looks_at_keys(DESK, Action.LOGIN, "k")
+
+    key = Key(
+        "k", "aster", "production", "a", "id", KeyState.ENABLED, 1, 0, 0, labels={"desk": "x"}
+    )
+    assert policy(f"allow: [login], {by_venue}").allows(DESK, Action.LOGIN, "k", key)
+    assert policy(f"deny: [login], {by_label}", "allow: [login]").allows(
+        DESK, Action.LOGIN, "k", key
+    )
+    assert not policy("allow: [login]").looks_at_keys(DESK, Action.LOGIN, "k")

@@ -107,21 +107,29 @@ def _context(variables: Mapping[str, CelValue]) -> "cel.Context":
 
 
 def _variables(question: Question, time_us: int) -> dict[str, CelValue]:
-    caller, key = question.caller, question.key
+    caller = question.caller
     return {
         "caller": {"name": caller.name, "method": caller.method},
-        "key": {
-            "id": question.key_id,
-            "venue": key.venue if key else "",
-            "environment": key.environment if key else "",
-            "algorithm": key.algorithm if key else "",
-            "public_id": key.public_id if key else "",
-            "labels": dict(key.labels) if key else {},
-        },
+        "key": _key(question),
         "request": _request(question),
         "typed_data": _typed_data(question),
         "time": dt.datetime.fromtimestamp(time_us // 1_000_000, dt.UTC),
     }
+
+
+def _key(question: Question) -> dict[str, CelValue]:
+    """Return what is known of the key; a condition on what is not known fails."""
+    known: dict[str, CelValue] = {"id": question.key_id}
+    if question.venue:
+        known["venue"] = question.venue
+    if question.key:
+        known |= {
+            "environment": question.key.environment,
+            "algorithm": question.key.algorithm,
+            "public_id": question.key.public_id,
+            "labels": dict(question.key.labels),
+        }
+    return known
 
 
 def _request(question: Question) -> dict[str, CelValue]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from privyseald.caller import Caller
 from privyseald.clock import Clock
+from privyseald.key import Key
 from privyseald.policy.action import Action
 from privyseald.policy.condition import ConditionFailed, Facts
 from privyseald.policy.decision import Decision, Reading, RuleReading, denied, why_denied
@@ -56,14 +57,27 @@ class Policy:
         self._plans = {}
         self._of_callers = {}
 
-    def check(self, caller: Caller, action: Action, key_id: str) -> str:
+    def check(
+        self,
+        caller: Caller,
+        action: Action,
+        key_id: str,
+        key: Key | None = None,
+        venue: str = "",
+    ) -> str:
         """Return the name of the rule that allows an action. Raises PolicyDenied.
 
-        Of `sign` it tells only what `admit` tells: the request needs `require` as well.
+        Not for `sign`: there, the request decides.
         """
-        if action is Action.SIGN:
-            return self.admit(caller, action, key_id)
-        return self.require(Question(caller, action, key_id)).rule
+        venue = key.venue if key else venue
+        return self.require(Question(caller, action, key_id, key, venue)).rule
+
+    def looks_at_keys(self, caller: Caller, action: Action, key_id: str) -> bool:
+        """Whether more than the key's id decides, so that its facts are needed."""
+        return any(
+            (rule.venues or rule.condition) and rule.keys.fullmatch(key_id)
+            for rule in self._rules_of(caller.name, action)
+        )
 
     def admit(self, caller: Caller, action: Action, key_id: str) -> str:
         """Return the first rule that could allow the caller such an action on the key, whatever
@@ -83,14 +97,10 @@ class Policy:
             raise denied(question, decision)
         return decision
 
-    def allows(self, caller: Caller, action: Action, key_id: str) -> bool:
-        """Whether a rule allows an action, and none denies it; of `sign`, as in `check`."""
-        if action is Action.SIGN:
-            return any(
-                rule.effect is Effect.ALLOW and rule.keys.fullmatch(key_id)
-                for rule in self._rules_of(caller.name, action)
-            )
-        return self.decide(Question(caller, action, key_id)).allowed
+    def allows(self, caller: Caller, action: Action, key_id: str, key: Key | None = None) -> bool:
+        """Whether a rule allows an action, and none denies it. Not for `sign`, as `check`."""
+        venue = key.venue if key else ""
+        return self.decide(Question(caller, action, key_id, key, venue)).allowed
 
     def allows_any(self, caller: Caller, action: Action) -> bool:
         """Whether a rule allows an action on some key."""
@@ -119,8 +129,7 @@ class Policy:
         rules = [
             rule
             for rule in self._rules_of(question.caller.name, question.action)
-            if rule.keys.fullmatch(question.key_id)
-            and (not rule.venues or (question.key and question.key.venue in rule.venues))
+            if rule.keys.fullmatch(question.key_id) and _is_at_venue(rule, question)
         ]
         denies = tuple(
             rule
@@ -178,12 +187,12 @@ class Policy:
 
 def _name(question: Question) -> _Name:
     """Return what the plan of a question depends on."""
-    request, key = question.request, question.key
+    request = question.request
     return (
         question.caller.name,
         question.action,
         question.key_id,
-        key and key.venue,
+        question.venue,
         request and request.method,
         question.path,
         *(each and each.name for each in question.operations),
@@ -196,7 +205,7 @@ def _operations(question: Question) -> Iterator[Operation | None]:
 
 def _selects(rule: Rule, question: Question, operation: Operation | None) -> bool:
     request = question.request
-    venue = question.key.venue if question.key else ""
+    venue = question.venue
     selectors, allows = rule.selectors, rule.effect is Effect.ALLOW
     if request is None:
         selects = selectors.allow_action if allows else selectors.deny_action
@@ -212,6 +221,12 @@ def _selects(rule: Rule, question: Question, operation: Operation | None) -> boo
 def operation_path(operation: Operation | None) -> str:
     """Return the path of a table's entry, as path patterns see it."""
     return operation.path.lower() if operation else ""
+
+
+def _is_at_venue(rule: Rule, question: Question) -> bool:
+    if not rule.venues or question.venue in rule.venues:
+        return True
+    return rule.effect is Effect.DENY and not question.venue
 
 
 def _lacks_acceptance(rule: Rule, question: Question) -> bool:
@@ -252,13 +267,12 @@ def _read(rule: Rule, question: Question, facts: Facts) -> RuleReading:
 
 def _passes_by(rule: Rule, question: Question) -> Reading | None:
     """Return why a rule does not come to its condition; None where it does."""
-    venue = question.key.venue if question.key else ""
     selected = [_selects(rule, question, each) for each in _operations(question)]
     denies = rule.effect is Effect.DENY
     passes_by = {
         Reading.OTHER_CALLER: not rule.callers.fullmatch(question.caller.name),
         Reading.OTHER_KEY: not rule.keys.fullmatch(question.key_id),
-        Reading.OTHER_VENUE: bool(rule.venues) and venue not in rule.venues,
+        Reading.OTHER_VENUE: not _is_at_venue(rule, question),
         # One use of the signature that is denied is enough; all of them must be allowed.
         Reading.OTHER_REQUEST: not (any(selected) if denies else selected[0]),
         Reading.BEARER: not denies and _lacks_acceptance(rule, question),

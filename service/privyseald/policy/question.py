@@ -18,6 +18,9 @@ SENSITIVE = frozenset({"withdrawal", "transfer", "key-management"})
 class Question:
     """A wish before it is granted. `request` is what will be signed, not what was asked for.
 
+    `key` is None, and `venue` empty, where they are not known: a rule that denies and looks at
+    them takes that for a match.
+
     `operations` are all that the signature could be used for; the one that the request names
     comes first. None stands for a request that the venue's table does not know.
     """
@@ -26,6 +29,7 @@ class Question:
     action: Action
     key_id: str
     key: Key | None = None
+    venue: str = ""
     coverage: Coverage = Coverage.PATH_AND_BODY
     request: HttpRequest | None = field(default=None, repr=False)
     path: str = ""
@@ -42,5 +46,13 @@ def ask_of_request(
     if coverage is Coverage.PARAMETERS:
         operations += [each for each in table.usable_for(request) if each not in operations]
     return Question(
-        caller, Action.SIGN, key.key_id, key, coverage, request, path, tuple(operations)
+        caller,
+        Action.SIGN,
+        key.key_id,
+        key,
+        key.venue,
+        coverage,
+        request,
+        path,
+        tuple(operations),
     )

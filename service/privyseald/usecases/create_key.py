@@ -26,6 +26,7 @@ from privyseald.usecases.answer_codec import KeyCodec
 from privyseald.usecases.create_key_outcome import left_behind, origin_of_request
 from privyseald.usecases.create_key_saga import CreateKeySaga, IssueOrder
 from privyseald.usecases.open_key import OpenedKey, OpenKey
+from privyseald.usecases.permit import permit
 from privyseald.venues.kinds import algorithm_of, check_fields, check_options, key_kind
 from privyseald.venues.registry import Venues, issues_keys
 from privyseald.venues.venue import Environment, KeyKind, KeyOrder, Venue
@@ -88,14 +89,16 @@ class CreateKey:
     async def __call__(self, caller: Caller, command: CreateKeyCommand, entry: Entry) -> Key:
         """Return the new key's public facts. Raises KeyExists, VenueRefused, Unavailable…."""
         check_key_id(command.key_id)
-        entry.rule = self._policy.check(caller, Action.CREATE_KEY, command.key_id)
+        self._policy.admit(caller, Action.CREATE_KEY, command.key_id)
         venue = self._venues.get(command.venue)
         entry.venue = venue.name
+        entry.rule = self._policy.check(caller, Action.CREATE_KEY, command.key_id, venue=venue.name)
         environment = self._venues.environment(venue, command.environment)
         check_labels(command.labels)
         source = command.source
         if isinstance(source, VenueIssued):
-            self._policy.check(caller, Action.USE_FOR_CREATE_KEY, source.using_key_id)
+            action = Action.USE_FOR_CREATE_KEY
+            await permit(self._policy, self._store, caller, action, source.using_key_id)
 
         def check() -> None:
             self._holds.check(caller, command.key_id, venue.name)

@@ -60,9 +60,10 @@ class ImportKey:
     async def __call__(self, caller: Caller, command: ImportKeyCommand, entry: Entry) -> Key:
         """Return the key's public facts. Raises FieldInvalid, KeyExists, Unavailable…."""
         check_key_id(command.key_id)
-        entry.rule = self._policy.check(caller, Action.IMPORT_KEY, command.key_id)
+        self._policy.admit(caller, Action.IMPORT_KEY, command.key_id)
         venue = self._venues.get(command.venue)
         entry.venue = venue.name
+        entry.rule = self._policy.check(caller, Action.IMPORT_KEY, command.key_id, venue=venue.name)
         environment = self._venues.environment(venue, command.environment)
         kind = key_kind(venue, algorithm_of(venue, command.algorithm))
         check_fields(kind, command.fields)

@@ -12,6 +12,7 @@ from privyseald.secretstore.cache import KeyCache
 from privyseald.secretstore.store import KeyPage, SecretStore
 from privyseald.sessions.sessions import Sessions
 from privyseald.usecases.open_key import OpenedKey
+from privyseald.usecases.permit import permit
 
 _log = structlog.get_logger("privyseald.keys")
 
@@ -33,8 +34,10 @@ class Keys:
 
     async def get(self, caller: Caller, key_id: str, entry: Entry) -> Key:
         """Return a key's public facts. Raises KeyUnknown."""
-        entry.rule = self._policy.check(caller, Action.READ_KEY, key_id)
-        return await self._store.get(key_id)
+        self._policy.admit(caller, Action.READ_KEY, key_id)
+        key = await self._store.get(key_id)
+        entry.rule = self._policy.check(caller, Action.READ_KEY, key_id, key)
+        return key
 
     async def list(self, caller: Caller, after: str, limit: int) -> KeyPage:
         """Return up to `limit` keys behind `after` that the caller may read."""
@@ -42,7 +45,7 @@ class Keys:
         while True:
             page = await self._store.list(after, limit)
             for key in page.keys:
-                if self._policy.allows(caller, Action.READ_KEY, key.key_id):
+                if self._policy.allows(caller, Action.READ_KEY, key.key_id, key):
                     found.append(key)
                     if len(found) == limit:
                         more = page.next_after or page.keys[-1].key_id != key.key_id
@@ -53,14 +56,14 @@ class Keys:
 
     async def disable(self, caller: Caller, key_id: str, entry: Entry) -> Key:
         """Stop a key from being used. Raises KeyUnknown, KeyCreating."""
-        entry.rule = self._policy.check(caller, Action.DISABLE_KEY, key_id)
+        entry.rule = await self._permit(caller, Action.DISABLE_KEY, key_id)
         return await self._set_state(key_id, KeyState.DISABLED, entry)
 
     async def enable(self, caller: Caller, key_id: str, entry: Entry) -> Key:
         """Let a disabled key be used again, and its account be logged in to after a refusal.
         Raises KeyUnknown, KeyCreating.
         """
-        entry.rule = self._policy.check(caller, Action.ENABLE_KEY, key_id)
+        entry.rule = await self._permit(caller, Action.ENABLE_KEY, key_id)
         key = await self._set_state(key_id, KeyState.ENABLED, entry)
         # While it was disabled no session was used; the one from before must not come back.
         await self._sessions.drop(key_id, may_reopen=True)
@@ -75,11 +78,14 @@ class Keys:
 
     async def delete(self, caller: Caller, key_id: str, entry: Entry) -> None:
         """Remove a key for good. Raises KeyUnknown."""
-        entry.rule = self._policy.check(caller, Action.DELETE_KEY, key_id)
+        entry.rule = await self._permit(caller, Action.DELETE_KEY, key_id)
         try:
             await self._store.delete(key_id)
         finally:
             await self._forget(key_id)
+
+    async def _permit(self, caller: Caller, action: Action, key_id: str) -> str:
+        return await permit(self._policy, self._store, caller, action, key_id)
 
     async def _set_state(self, key_id: str, state: KeyState, entry: Entry) -> Key:
         try:

@@ -43,11 +43,12 @@ class Login:
         """Return the key, if the caller may have its session now. Raises PolicyDenied,
         KeyDisabled, LoginUnsupported….
         """
-        entry.rule = self._policy.check(caller, Action.LOGIN, key_id)
+        entry.rule = self._policy.admit(caller, Action.LOGIN, key_id)
         self._holds.check(caller, key_id)
         opened = await self._open_key(key_id)
         key = opened.credential.key
         entry.venue, entry.key_version = key.venue, key.version
+        entry.rule = self._policy.check(caller, Action.LOGIN, key_id, key)
         self._holds.check(caller, key_id, key.venue)
         session_venue(opened)
         return opened

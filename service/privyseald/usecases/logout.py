@@ -23,10 +23,11 @@ class Logout:
 
     async def __call__(self, caller: Caller, key_id: str, entry: Entry) -> None:
         """End the session, if there is one. Raises LoginUnsupported, VenueRefused, Unavailable…."""
-        entry.rule = self._policy.check(caller, Action.LOGIN, key_id)
+        entry.rule = self._policy.admit(caller, Action.LOGIN, key_id)
         opened = await self._open_key(key_id)
         key = opened.credential.key
         entry.venue, entry.key_version = key.venue, key.version
+        entry.rule = self._policy.check(caller, Action.LOGIN, key_id, key)
         venue = session_venue(opened)
         session = await self._sessions.drop(key_id)
         if session is not None:

@@ -64,7 +64,7 @@ class ReportAnswer:
 
     async def __call__(self, caller: Caller, report: Report, entry: Entry) -> Meaning:
         """Return what the answer means. Raises StateUnavailable…."""
-        entry.rule = self._policy.check(caller, Action.SIGN, report.key_id)
+        entry.rule = self._policy.admit(caller, Action.SIGN, report.key_id)
         opened = await self._open_key(report.key_id)
         key, numbers = opened.credential.key, numbers_of(opened)
         entry.venue, entry.key_version = key.venue, key.version

@@ -33,10 +33,11 @@ class ResyncNonce:
         Raises NonceUnsupported, FieldInvalid where `above` is no nonce that the venue would take,
         StateUnavailable….
         """
-        entry.rule = self._policy.check(caller, Action.RESYNC_NONCE, key_id)
+        self._policy.admit(caller, Action.RESYNC_NONCE, key_id)
         opened = await self._open_key(key_id)
         key = opened.credential.key
         entry.venue, entry.key_version = key.venue, key.version
+        entry.rule = self._policy.check(caller, Action.RESYNC_NONCE, key_id, key)
         numbers = numbers_of(opened)
         if numbers is None:
             raise NonceUnsupported(

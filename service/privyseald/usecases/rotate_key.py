@@ -25,6 +25,7 @@ from privyseald.signing.schemes import make_signer
 from privyseald.usecases.answer_codec import KeyCodec
 from privyseald.usecases.delivery import Delivery, Receive, Received
 from privyseald.usecases.open_key import OpenedKey, match_venue
+from privyseald.usecases.permit import permit
 from privyseald.usecases.retirement import Retirement
 from privyseald.venues.kinds import check_fields
 from privyseald.venues.registry import Venues
@@ -76,7 +77,8 @@ class RotateKey:
 
     async def __call__(self, caller: Caller, command: RotateKeyCommand, entry: Entry) -> Key:
         """Return the key with its new version. Raises KeyUnknown, KeyChanged, FieldInvalid…."""
-        entry.rule = self._policy.check(caller, Action.ROTATE_KEY, command.key_id)
+        action = Action.ROTATE_KEY
+        entry.rule = await permit(self._policy, self._store, caller, action, command.key_id)
         key = await self._idempotency.once(
             f"rotate-key/{caller.name}",
             command.request_id,

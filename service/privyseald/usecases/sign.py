@@ -139,7 +139,7 @@ class Sign:
             question = ask_of_request(caller, key, wish, venue.coverage, table)
         else:
             document = wish if isinstance(wish, Mapping) else None
-            question = Question(caller, action, key.key_id, key, typed_data=document)
+            question = Question(caller, action, key.key_id, key, key.venue, typed_data=document)
         decision = self._policy.decide(question)
         entry.shadow = " ".join(decision.shadow)
         if not decision.allowed:
