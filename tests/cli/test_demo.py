@@ -42,7 +42,7 @@ def test_the_demo_is_a_table_for_people() -> None:
 def test_a_demo_with_a_bad_step_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a stranger gets a signature the demo says that a step is wrong: exit code 1."""
     policy_file = tmp_path / "policy.yaml"
-    actions = [action.value for action in Action]
+    actions = [*(action.value for action in Action), "@withdrawals"]
     rule = {"name": "all", "callers": ["*"], "keys": ["*"], "allow": actions}
     policy_file.write_text(json.dumps({"version": 1, "rules": [{**rule, "accept_bearer": True}]}))
     monkeypatch.setenv("PRIVYSEAL__POLICY__FILE", str(policy_file))
