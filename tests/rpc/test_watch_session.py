@@ -143,20 +143,27 @@ async def test_a_new_session_comes_before_the_old_one_dies(
     )
 
 
-async def test_who_watches_hears_of_others_logins(desk: Stubs) -> None:
-    """A forced Login's session reaches the stream at once."""
+async def test_who_watches_hears_of_others_logins(stopped: Service, desk: Stubs) -> None:
+    """A forced Login's session reaches the stream at once, with one audit line for each token."""
     watch = Watch(desk)
     await watch.session()
-    assert (await login(desk, force=True)) == await watch.session()
+    for _ in range(2):
+        assert (await login(desk, force=True)) == await watch.session()
+    assert len(lines_of(stopped, "session")) == 3
 
 
-async def test_a_logout_is_told_and_not_undone(stopped: Service, desk: Stubs) -> None:
-    """After a Logout nothing is opened unasked; the next Login's session comes."""
+async def test_a_logout_is_told_and_not_undone(
+    stopped: Service, desk: Stubs, clock: FakeClock
+) -> None:
+    """After a Logout nothing is opened unasked, for hours; the next Login's session comes."""
     watch = Watch(desk)
     await watch.session()
     await desk.signing.Logout(pb.LogoutRequest(key="keys/kx"))
     failure = await watch.failure()
     assert (failure.code, failure.reason) == ("FAILED_PRECONDITION", "SESSION_MISSING")
+    for _ in range(3):
+        clock.advance(3_600_000)
+        await asyncio.sleep(0.3)
     assert await watch.is_quiet()
     assert logins(stopped) == 1
     watch = Watch(desk)

@@ -139,6 +139,24 @@ async def test_wrong_clocks_share_sessions(crew: Crew, venue: VenueDesk, skew_ms
     assert ["token-2"] * 3 == [await login(each, venue.log_in) for each in crew.servers]
 
 
+@pytest.mark.parametrize("is_asleep", [False, True])
+async def test_a_state_whose_clock_stands_prolongs_no_session(
+    crew: Crew, venue: VenueDesk, is_asleep: bool
+) -> None:
+    """Servers also look at their own clocks: at the one that runs on in a sleep, and at the one
+    that nobody can set back.
+    """
+    await login(crew.servers[0], venue.log_in)
+    assert "token-1" == await token_of(crew.servers[1])
+    for clock in crew.clocks:
+        if is_asleep:
+            clock.step(LIFE_MS)
+        else:
+            clock.step(-LIFE_MS)
+            clock.advance(LIFE_MS)
+    assert [None] * 2 == [await token_of(sessions) for sessions in crew.servers[:2]]
+
+
 async def test_a_drop_counts_everywhere_within_two_seconds(crew: Crew, venue: VenueDesk) -> None:
     """Also where no signal is heard; what is used meanwhile costs no look at the state."""
     await login(crew.servers[0], venue.log_in)

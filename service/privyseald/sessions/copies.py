@@ -6,7 +6,7 @@ used before it was. What happens at another server is heard at once, most of the
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -172,11 +172,13 @@ class SessionCopies:
             with suppress(PrivysealError):
                 await asyncio.shield(self.refresh(key_id))
 
-    def sweep(self) -> None:
-        """Let go of what nobody looks at."""
+    def sweep(self, watched: Collection[str]) -> None:
+        """Let go of what nobody looks at, and nobody watches."""
         gone_ms = self._clock.monotonic_ms() - _UNUSED_MS
         for key_id, copy in self.items():
-            if copy.looked_ms < gone_ms and (self.is_over(copy) or not copy.was_used_lately()):
+            if copy.looked_ms >= gone_ms or key_id in watched:
+                continue
+            if self.is_over(copy) or not copy.was_used_lately():
                 del self._copies[key_id]
 
     def _keep(

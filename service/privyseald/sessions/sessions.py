@@ -133,12 +133,12 @@ class Sessions:
         These are watched here, or were used here in the second half of their life. One that
         failed lately is left alone for a while.
         """
-        self._copies.sweep()
         names = self._news.watchers.names
         watched = {key_id for key_id in map(key_id_in, names) if key_id is not None}
         for key_id in watched:
             with suppress(PrivysealError):
                 await self._copies.look(key_id)
+        self._copies.sweep(watched)
         now_ms = self._clock.monotonic_ms()
         return [
             (key_id, copy.version)

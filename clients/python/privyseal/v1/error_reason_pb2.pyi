@@ -160,7 +160,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_VENUE_ACCOUNT_LOCKED: _ErrorReason.ValueType  # 25
     """FAILED_PRECONDITION. The venue locked the account; only its administrator can unlock it.
-    Do not retry.
+    Do not retry: the venue is not asked again before EnableKey or RotateKey.
 
         {"venue": "kiiex"}
     """
@@ -444,7 +444,7 @@ ERROR_REASON_VENUE_CREDENTIAL_REJECTED: ErrorReason.ValueType  # 24
 """
 ERROR_REASON_VENUE_ACCOUNT_LOCKED: ErrorReason.ValueType  # 25
 """FAILED_PRECONDITION. The venue locked the account; only its administrator can unlock it.
-Do not retry.
+Do not retry: the venue is not asked again before EnableKey or RotateKey.
 
     {"venue": "kiiex"}
 """
