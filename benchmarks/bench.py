@@ -11,7 +11,6 @@ import asyncio
 import base64
 import os
 import secrets
-import socket
 import ssl
 import statistics
 import sys
@@ -29,9 +28,10 @@ import uvloop
 from privyseal import Connection, Credentials
 from privyseal.v1 import key_service_pb2, signing_service_pb2
 from privyseald.cli.init import prepare
-from processes import LOAD_CORE, Pinned, empty, openbao, port_of, privyseal
+from processes import LOAD_CORE, Pinned, empty, free_port, openbao, port_of, privyseal, valkey
 
 _BATCH = 100
+_SHARED = "Sign whitebit, state in Valkey"
 _CONNECTIONS, _STREAMS = 4, 8
 _ANVIL_0 = b"ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 
@@ -128,6 +128,19 @@ def import_keys(directory: Path, port: int) -> None:
             server.call(server.keys.ImportKey, request)
 
 
+async def first_nonce(channel: grpc.aio.Channel, method: str) -> None:
+    """Wait until a Valkey that was empty gives nonces."""
+    call: Any = channel.unary_unary(method)
+    for _ in range(200):
+        try:
+            await call(whitebit().SerializeToString(), timeout=20)
+        except grpc.aio.AioRpcError:
+            await asyncio.sleep(0.1)
+        else:
+            return
+    raise SystemExit("the server with its state in Valkey gives no nonces")
+
+
 async def transit(session: aiohttp.ClientSession, port: int, token: str) -> Send:
     """Return a sender that has OpenBao's transit engine compute one HMAC-SHA512."""
     root = f"https://127.0.0.1:{port}/v1"
@@ -167,11 +180,18 @@ async def measure(calls: int, rounds: int) -> tuple[list[Point], dict[str, list[
             key.replace("-", "_"): len(await one(request.SerializeToString()))
             for key, request in requests.items()
         }
+        shared = Path(name) / "shared"
+        prepare(shared, 0)
+        valkey_port = free_port()
+        stack.enter_context(valkey(valkey_port, Path(name)))
+        state = {"PRIVYSEAL__STATE__URL": f"valkey://127.0.0.1:{valkey_port}/0"}
+        sharing = stack.enter_context(privyseal(shared, state))
+        await asyncio.to_thread(import_keys, shared, port_of(sharing))
+        to_sharing = channels(shared, port_of(sharing))
+        await first_nonce(to_sharing[0], sign)
         nothing = stack.enter_context(empty(directory, sizes))
         to_nothing = channels(directory, port_of(nothing))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            bao_port = free.getsockname()[1]
+        bao_port = free_port()
         token = secrets.token_hex(16)
         vault = stack.enter_context(openbao(token, bao_port))
         insecure = ssl.create_default_context()
@@ -205,6 +225,14 @@ async def measure(calls: int, rounds: int) -> tuple[list[Point], dict[str, list[
                         against=f"empty RPC, {key} sizes",
                     ),
                 ]
+            points.append(
+                Point(
+                    _SHARED,
+                    sharing,
+                    senders(to_sharing, sign, whitebit().SerializeToString()),
+                    against="empty RPC, whitebit sizes",
+                )
+            )
             figures: dict[str, list[float]] = {point.name: [] for point in points}
             for number in range(rounds):
                 sys.stderr.write(f"round {number + 1} of {rounds}\n")
@@ -212,7 +240,7 @@ async def measure(calls: int, rounds: int) -> tuple[list[Point], dict[str, list[
                     count = max(calls // point.per_call * 4, 100) if point.per_call > 1 else calls
                     figures[point.name].append(await cpu_us(point, count))
         memory = daemon.memory_mb()
-        for channel in (*to_daemon, *to_nothing):
+        for channel in (*to_daemon, *to_nothing, *to_sharing):
             await channel.close()
         return points, figures, memory
 
@@ -241,8 +269,9 @@ def main() -> None:
         to_bao = f"{ratio(figures, point.name, bao):.2f}" if point.name != bao else ""
         median = statistics.median(figures[point.name])
         print(f"{point.name:<34}{median:>8.1f}{against:>14}{to_bao:>17}")
+    print(f"\nstate in Valkey: {ratio(figures, _SHARED, 'Sign whitebit'):.2f}x of embedded")
     print(
-        f"\n{_CONNECTIONS} connections x {_STREAMS} streams, mTLS everywhere, "
+        f"{_CONNECTIONS} connections x {_STREAMS} streams, mTLS everywhere, "
         f"{arguments.calls} calls x {arguments.rounds} rounds, {cores} cores; "
         f"daemon with policy, nonces and audit on, {memory:.0f} MB"
     )

@@ -78,12 +78,12 @@ def cpu_s(pid: int) -> float:
     return (int(stat[11]) + int(stat[12])) / _TICKS_PER_S
 
 
-def privyseal(directory: Path) -> Pinned:
+def privyseal(directory: Path, settings: dict[str, str] | None = None) -> Pinned:
     """Return the daemon with everything on: mTLS, policy, nonces, audit to a file."""
     return Pinned(
         [sys.executable, "-m", "privyseald", "serve", "--config", f"{directory}/privyseal.toml"],
         lambda line: '"event": "serving"' in line,
-        {},
+        settings or {},
     )
 
 
