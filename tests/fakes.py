@@ -1,7 +1,7 @@
 """Fakes of the ports that reach outside: time, the way to venues, and what replicas share."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TypeVar
@@ -19,7 +19,8 @@ from privyseald.signing.secret import SecretBytes
 from privyseald.signing.signer import Credential
 from privyseald.state.counter import Counter
 from privyseald.state.sealed_values import SealedValues
-from privyseald.state.state import State, Step, Value
+from privyseald.state.spent import Spent
+from privyseald.state.state import Charge, Shortage, State, Step, Value
 
 _T = TypeVar("_T")
 NOW_MS = 1_700_000_000_000
@@ -233,6 +234,7 @@ class FakeState:
         self._clock = clock
         self._ends: dict[str, int] = {}
         self._counters: dict[str, Counter] = {}
+        self._spent = Spent()
         self._version = 0
 
     async def advance(self, name: str, step: Step) -> int:
@@ -285,6 +287,13 @@ class FakeState:
         await self.before("list", prefix)
         found = {name: self._find(name) for name in list(self.values) if name.startswith(prefix)}
         return {name: value for name, value in found.items() if value is not None}
+
+    async def spend(self, charges: Sequence[Charge], *, look: bool = False) -> Shortage | None:
+        """Spend all charges, or nothing of them."""
+        await self.before("spend", charges[0].name)
+        short = self._spent.spend(charges, self._clock.monotonic_ms(), look=look)
+        await self.after("spend", charges[0].name)
+        return short
 
     async def signal(self, name: str) -> None:
         """Tell nobody."""

@@ -52,6 +52,7 @@ class EmbeddedStateHome:
         assert isinstance(state, EmbeddedState)
         state._thread.shutdown()
         state._file.close()
+        state._spent.abandon()
         state._values.abandon()
 
 

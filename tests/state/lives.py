@@ -49,7 +49,7 @@ class _Life:
         clock = FakeClock(SystemClock().time_us())
         clock.step(offset_ms)
         file = HighWaterFile.open_path(path, compact_after=4)
-        self._state = EmbeddedState(file, Values(file.beside(".values"), clock))
+        self._state = EmbeddedState(file, Values(file.beside(".values"), clock), clock)
         self._nonces = NonceSource(self._state, clock)
         self._chance = chance
 

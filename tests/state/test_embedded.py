@@ -53,7 +53,8 @@ def blocked_replacement(path: Path) -> Iterator[None]:
 def opened(path: Path, compact_after: int) -> EmbeddedState:
     """Return a state whose high-water file is replaced after so many lines."""
     file = HighWaterFile.open_path(path, compact_after=compact_after)
-    return EmbeddedState(file, Values(file.beside(".values"), SystemClock()))
+    clock = SystemClock()
+    return EmbeddedState(file, Values(file.beside(".values"), clock), clock)
 
 
 def mark(value: int) -> Counter:

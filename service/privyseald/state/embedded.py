@@ -3,11 +3,11 @@
 The high-water file always holds a mark at or above every counter value that was handed out, so
 that a restart after a clock step back never hands one out again. Marks are written ahead, by
 the caller's slack, so that not every step waits for the disk. Values are on the disk when they
-are written: see `Values`.
+are written: see `Values`. What was spent follows them by a second: see `SpentValues`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -20,7 +20,8 @@ from privyseald.state.counter import Counter
 from privyseald.state.high_water_file import HighWaterFile
 from privyseald.state.local_signals import LocalSignals
 from privyseald.state.marked_counter import MarkedCounter
-from privyseald.state.state import Step, Value
+from privyseald.state.spent_values import SpentValues
+from privyseald.state.state import Charge, Shortage, Step, Value
 from privyseald.state.values import Values
 
 _log = structlog.get_logger("privyseald.state")
@@ -29,9 +30,10 @@ _log = structlog.get_logger("privyseald.state")
 class EmbeddedState:
     """Implements `State` for one process. Each file is written by one thread of its own."""
 
-    def __init__(self, file: HighWaterFile, values: Values) -> None:
+    def __init__(self, file: HighWaterFile, values: Values, clock: Clock) -> None:
         self._file = file
         self._values = values
+        self._spent = SpentValues(values, clock)
         self._signals = LocalSignals()
         self._counters = {name: MarkedCounter(mark) for name, mark in file.marks.items()}
         self._writing: dict[str, asyncio.Task[None]] = {}
@@ -43,13 +45,14 @@ class EmbeddedState:
         """Open or make the high-water file, and the file of values beside it. Raises
         ConfigInvalid when that can't be.
         """
+        clock = clock or SystemClock()
         file = HighWaterFile.open_path(path)
         try:
-            values = Values(file.beside(".values"), clock or SystemClock())
+            values = Values(file.beside(".values"), clock)
         except BaseException:
             file.close()
             raise
-        return cls(file, values)
+        return cls(file, values, clock)
 
     async def advance(self, name: str, step: Step) -> int:
         """Return the counter's next value, and set the counter to it up to `ceiling`."""
@@ -100,6 +103,11 @@ class EmbeddedState:
         await self.check()
         return self._values.under(prefix)
 
+    async def spend(self, charges: Sequence[Charge], *, look: bool = False) -> Shortage | None:
+        """Spend all charges, or nothing of them."""
+        await self.check()
+        return self._spent.spend(charges, look=look)
+
     async def signal(self, name: str) -> None:
         """Tell all who listen in this process."""
         await self.check()
@@ -120,6 +128,7 @@ class EmbeddedState:
             return
         self._is_closed = True
         self._signals.close()
+        await self._spent.close()
         await self._values.close()
         exact = {
             name: counter.exact for name, counter in self._counters.items() if counter.exact.last

@@ -1,6 +1,6 @@
 """The port of what replicas share: counters, values, and signals about them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -38,6 +38,29 @@ class Value:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What is to be spent under a name, where at most `limit` may be in any `window_ms`.
+
+    All numbers are at most HIGHEST. A name has one window for ever; its limit may change.
+    """
+
+    name: str
+    amount: int
+    limit: int
+    window_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """The charge that there is no room for (of several, the one that waits longest), and after
+    how long it is worth trying again: at most its window.
+    """
+
+    charge: Charge
+    wait_ms: int
+
+
 class State(Protocol):
     """Small atomic steps on named things. An adapter makes each one atomic for all its users.
 
@@ -73,6 +96,15 @@ class State(Protocol):
 
     async def list(self, prefix: str) -> Mapping[str, Value]:
         """Return all values whose names begin so: for prefixes of few names."""
+
+    async def spend(self, charges: Sequence[Charge], *, look: bool = False) -> Shortage | None:
+        """Spend all charges, each under another name, and return None; or nothing of them, and
+        return what is short. Who only looks spends nothing either way.
+
+        What was spent counts until it has certainly left the window: never is more than the
+        limit spent in one, and for up to a sixtieth of it longer than it must be, there is less.
+        Names are no counters' and no values'. A state that lost its memory has nothing spent.
+        """
 
     async def signal(self, name: str) -> None:
         """Tell all who listen, in every process, that something about `name` changed."""

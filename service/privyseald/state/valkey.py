@@ -1,13 +1,13 @@
 """State that all replicas share, in one Valkey or Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from privyseald.clock import Clock
 from privyseald.errors import Unavailable
 from privyseald.state.local_signals import LocalSignals
-from privyseald.state.state import Step, Value
+from privyseald.state.state import Charge, Shortage, Step, Value
 from privyseald.state.valkey_connection import Address, Connection, Reply, Word
 from privyseald.state.valkey_counter_scripts import ADVANCE, RESYNC
 from privyseald.state.valkey_door import Door
@@ -17,6 +17,7 @@ from privyseald.state.valkey_finder import make_finder
 from privyseald.state.valkey_link import Link
 from privyseald.state.valkey_names import Names, kind_of
 from privyseald.state.valkey_script import Script
+from privyseald.state.valkey_spend_script import SPEND
 from privyseald.state.valkey_value_scripts import DELETE, LIST, PUT
 from privyseald.state_config import StateConfig
 
@@ -61,7 +62,7 @@ class ValkeyState:
     async def advance(self, name: str, step: Step) -> int:
         """Return the counter's next value."""
         arguments = (step.floor, step.ceiling, step.gap, step.time_ms, step.per_ms)
-        match await self._count(ADVANCE, name, *arguments):
+        match await self._in_epoch(ADVANCE, (self._names.counter(name),), *arguments):
             case bytes(record):
                 self._epochs.remember(name, record, step.per_ms)
                 return int(record.partition(b" ")[0])
@@ -75,7 +76,7 @@ class ValkeyState:
 
     async def resync(self, name: str, target: int) -> tuple[int, int]:
         """Bring the counter to `target`, as far as no value can be given twice."""
-        match await self._count(RESYNC, name, target):
+        match await self._in_epoch(RESYNC, (self._names.counter(name),), target):
             case [int(before), bytes(record)]:
                 self._epochs.remember(name, record)
                 return before, int(record.partition(b" ")[0])
@@ -116,6 +117,19 @@ class ValkeyState:
         pairs = zip(flat[::2], flat[1::2], strict=True)
         return {name.decode(): _value(record) for name, record in pairs if isinstance(name, bytes)}
 
+    async def spend(self, charges: Sequence[Charge], *, look: bool = False) -> Shortage | None:
+        """Spend all charges, or nothing of them. In an epoch, so that a loss is noticed."""
+        keys = tuple(self._names.spent(each.name) for each in charges)
+        numbers = [
+            number for each in charges for number in (each.amount, each.limit, each.window_ms)
+        ]
+        match await self._in_epoch(SPEND, keys, int(look), *numbers):
+            case 0:
+                return None
+            case [int(place), int(wait_ms)]:
+                return Shortage(charges[place], wait_ms)
+        raise _nonsense()
+
     async def signal(self, name: str) -> None:
         """Tell all who listen, in every process."""
         channel = self._names.signals
@@ -140,14 +154,13 @@ class ValkeyState:
         for task in self._stirred:
             task.cancel()
 
-    async def _count(self, script: Script, name: str, *arguments: Word) -> Reply:
-        """Run a counter's script in an epoch that was looked at on the same connection."""
-        keys = self._names.epoch, self._names.counter(name)
+    async def _in_epoch(self, script: Script, keys: tuple[Word, ...], *arguments: Word) -> Reply:
+        """Run a script in an epoch that was looked at on the same connection."""
 
         async def act(connection: Connection) -> Reply:
             for _ in range(_TRIES):
                 epoch = await self._epochs.of(connection)
-                reply = await script.run(connection, keys, *epoch, *arguments)
+                reply = await script.run(connection, (self._names.epoch, *keys), *epoch, *arguments)
                 if reply != [b"epoch"]:
                     return reply
                 self._epochs.lose(epoch)

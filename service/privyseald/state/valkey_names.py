@@ -21,6 +21,10 @@ class Names:
         """Return a counter's key."""
         return f"{self._base}:counter:{name}"
 
+    def spent(self, name: str) -> str:
+        """Return the key of what was spent under a name."""
+        return f"{self._base}:spent:{name}"
+
     def value(self, name: str) -> str:
         """Return a value's key."""
         return self.values + name
