@@ -1,14 +1,14 @@
 """A venue that sessions are opened at, and servers that open them, as tests of sessions play it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from fakes import NOW_MS, FakeClock, FakeState, sealed
 from privyseald.errors import PrivysealError, StateUnavailable
 from privyseald.key import Key, KeyState
 from privyseald.sessions.sessions import Sessions
-from privyseald.state.state import Step, Value
+from privyseald.state.state import Charge, Shortage, Step, Value
 from privyseald.venues.venue import Session
 
 KEY = Key("desk-1", "kiiex", "production", "hmac-sha256", "public", KeyState.ENABLED, 1, NOW_MS, 0)
@@ -51,6 +51,10 @@ class Link:
     async def signal(self, name: str) -> None:
         """Pass it on."""
         await self._way().signal(name)
+
+    async def spend(self, charges: Sequence[Charge], *, look: bool = False) -> Shortage | None:
+        """Pass it on."""
+        return await self._way().spend(charges, look=look)
 
     def signals(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
         """Pass it on."""
