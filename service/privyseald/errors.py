@@ -22,6 +22,7 @@ PrivysealError
     VenueRefused             the venue said no
       VenueCredentialRejected, VenueAccountLocked, VenueTwoFactorPending,
       VenueDescriptionTaken, VenueAccountMissing, VenueNonceRejected, VenueRateLimited
+  LimitExceeded              a limit of the policy is spent
   Overloaded                 too much at once
   Unavailable                something below is away; `retry_after_ms` says when to try again
     SecretStoreSealed, SecretStoreUnreachable, EscrowUnavailable, StateUnavailable,
@@ -289,6 +290,12 @@ class VenueRateLimited(VenueRefused):
     """The venue wants fewer requests."""
 
     reason = "VENUE_RATE_LIMITED"
+
+
+class LimitExceeded(PrivysealError):
+    """A limit of the policy's rule is spent. Nothing was signed."""
+
+    reason = "LIMIT_EXCEEDED"
 
 
 class Overloaded(PrivysealError):

@@ -21,6 +21,7 @@ _CODES: dict[type[errors.PrivysealError], int] = {
     errors.HoldUnknown: code_pb2.NOT_FOUND,
     errors.KeyExists: code_pb2.ALREADY_EXISTS,
     errors.PreconditionFailed: code_pb2.FAILED_PRECONDITION,
+    errors.LimitExceeded: code_pb2.RESOURCE_EXHAUSTED,
     errors.Overloaded: code_pb2.RESOURCE_EXHAUSTED,
     errors.Unavailable: code_pb2.UNAVAILABLE,
     errors.RpcNotImplemented: code_pb2.UNIMPLEMENTED,

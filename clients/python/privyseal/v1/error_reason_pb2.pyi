@@ -299,6 +299,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {}
     """
+    ERROR_REASON_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 50
+    """RESOURCE_EXHAUSTED. A limit of the policy's rule is spent, and nothing was signed. RetryInfo
+    says when it is worth trying again; without it, the request alone is above the limit.
+
+        {"rule": "market-maker", "limit": "notional 250000 USDT in 1h per key", "key": "keys/mm-1"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists what stands in `google.rpc.ErrorInfo.reason` for the domain
@@ -582,5 +588,11 @@ ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 49
 another server takes it, or this one when it is back.
 
     {}
+"""
+ERROR_REASON_LIMIT_EXCEEDED: ErrorReason.ValueType  # 50
+"""RESOURCE_EXHAUSTED. A limit of the policy's rule is spent, and nothing was signed. RetryInfo
+says when it is worth trying again; without it, the request alone is above the limit.
+
+    {"rule": "market-maker", "limit": "notional 250000 USDT in 1h per key", "key": "keys/mm-1"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
