@@ -209,8 +209,8 @@ def test_the_limits_are_those_of_the_rule_that_allows() -> None:
         'allow: [sign], limits: [{notional: "250.5 USDT", window: 24h}]',
     )
 
-    (rate,) = rules.decide(ask()).limits
-    (worth,) = rules.decide(ask(target="/api/v4/order/market")).limits
+    ((_, rate),) = rules.decide(ask()).limits
+    ((_, worth),) = rules.decide(ask(target="/api/v4/order/market")).limits
 
     assert (5, 1_000, "") == (rate.amount, rate.window_ms, rate.currency)
     assert (25_050_000_000, 86_400_000, "USDT") == (worth.amount, worth.window_ms, worth.currency)

@@ -35,14 +35,15 @@ class RuleReading:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer. `rule` decided it, and is empty where none did.
+    """The answer. `rule` decided it, and is empty where none did. Each of the `limits` comes with
+    the rule that sets it: all rules that were needed to allow the request do.
 
     `shadow` names the rules in shadow that would have decided otherwise.
     """
 
     allowed: bool
     rule: str = ""
-    limits: tuple[Limit, ...] = ()
+    limits: tuple[tuple[str, Limit], ...] = ()
     shadow: tuple[str, ...] = ()
     why: str = ""
 

@@ -168,8 +168,11 @@ class Policy:
             if found is None:
                 return Decision(allowed=False, shadow=tuple(shadow), why=self._why(question))
             deciding.append(found)
-        first = deciding[0]
-        return Decision(allowed=True, rule=first.name, limits=first.limits, shadow=tuple(shadow))
+        # A signature that is good for several operations is limited as each of them is.
+        limits = {(rule.name, limit): None for rule in deciding for limit in rule.limits}
+        return Decision(
+            allowed=True, rule=deciding[0].name, limits=tuple(limits), shadow=tuple(shadow)
+        )
 
     def _why(self, question: Question) -> str:
         return why_denied(question, self.explain(question))
