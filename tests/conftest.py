@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,6 +21,14 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 async def operator(service: Service) -> Stubs:
     """Stubs of the caller who may do everything."""
     return await service.as_caller(OPERATOR)
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the programs that tests start: a shell's background job ignores it, and
+    so would they.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

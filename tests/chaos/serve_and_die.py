@@ -9,6 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
+import structlog
+
 from privyseald.app import App
 from privyseald.config import load_config
 from privyseald.usecases.create_key_saga import Step
@@ -21,6 +23,8 @@ async def serve(config_file: Path, last_step: str) -> None:
         if step.value == last_step:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    # What the service logs must not come before the port.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     async with App(load_config(config_file, {}), on_step=die) as app:
         sys.stdout.write(f"{app.server.port}\n")
         sys.stdout.flush()
