@@ -154,9 +154,9 @@ async def test_a_certificate_of_another_key_is_named(service: Service, config: C
     assert str(caught.value).startswith("server.tls.private_key_file: ")
 
 
-async def test_no_tls_is_none(config: Config) -> None:
-    """A server without TLS reads no files, and its PEM texts do not show in a repr."""
-    assert read_tls(None) is None
+async def test_tls_does_not_show(config: Config) -> None:
+    """The PEM texts, the private key among them, do not show in a repr."""
+    assert config.server.tls is not None
     assert repr(read_tls(config.server.tls)) == "Tls(hidden)"
 
 

@@ -23,6 +23,7 @@ from privyseald.holds.holds import Holds
 from privyseald.holds.shared_holds import SharedHolds
 from privyseald.idempotency.idempotency import Idempotency
 from privyseald.nonces import NonceSource
+from privyseald.open_doors import Edge, open_doors
 from privyseald.open_state import open_state
 from privyseald.open_store import open_store
 from privyseald.outbound.http import HttpOutbound
@@ -45,7 +46,6 @@ from privyseald.secretstore.store import SecretStore
 from privyseald.sessions.sessions import Sessions
 from privyseald.state.sealed_values import SealedValues
 from privyseald.state.state import State
-from privyseald.tls_files import read_tls
 from privyseald.usecases.create_key import CreateKey
 from privyseald.usecases.create_key_saga import CreateKeySaga, Step
 from privyseald.usecases.delivery import Receive
@@ -99,6 +99,7 @@ class App:
         self._store: SecretStore
         self._audit: AuditLog
         self.server: GrpcServer
+        self.edge: Edge
 
     async def __aenter__(self) -> Self:
         """Start to serve. Raises ConfigInvalid; what was opened by then is closed."""
@@ -205,12 +206,13 @@ class App:
         }
         limits = Limits(config.server.max_concurrent_rpcs, config.server.max_message_bytes)
         pipeline = Pipeline(self._audit, clock, limits, holds)
+        self.edge = open_doors(config.server, clock, self._open)
         self.server = GrpcServer(
             procedures(servicers),
             pipeline,
             Streams(pipeline, self._audit, clock, config.server.max_streams),
-            listen=config.server.listen,
-            tls=read_tls(config.server.tls),
+            self.edge.identity,
+            self.edge.doors,
             ops_listen=None if self._worker else config.server.ops_listen,
             reflect=config.server.reflection,
             share_port=self._worker > 0,
@@ -219,8 +221,7 @@ class App:
         self._open.push_async_callback(self._stop_serving)
         readiness = asyncio.create_task(self._watch_readiness(cache))
         self._open.callback(readiness.cancel)
-        hearing = asyncio.create_task(sessions.run())
-        self._open.callback(hearing.cancel)
+        self._open.callback(asyncio.create_task(sessions.run()).cancel)
         renewals = RenewSessions(
             open_key,
             open_session,

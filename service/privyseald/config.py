@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from privyseald.audit_config import AuditConfig
 from privyseald.config_error import ConfigInvalid
 from privyseald.config_section import Address, Milliseconds, Section, TimeOut, Url, VaultPath
+from privyseald.identity_config import JwtConfig, UnixSocketConfig
 from privyseald.state_config import StateConfig
 from privyseald.vault_config import VaultConfig
 
@@ -27,11 +28,14 @@ _LOOPBACK = frozenset({"127.0.0.1", "[::1]", "localhost"})
 
 
 class TlsConfig(Section):
-    """The server's certificate and the CA that signs callers' certificates, as PEM files."""
+    """The server's certificate and the CA that signs callers' certificates, as PEM files.
+
+    Without that CA no caller has a certificate, and all bring a token.
+    """
 
     certificate_file: Path
     private_key_file: Path
-    client_ca_file: Path
+    client_ca_file: Path | None = None
 
 
 class ServerConfig(Section):
@@ -40,6 +44,8 @@ class ServerConfig(Section):
     listen: Address = "127.0.0.1:7443"
     ops_listen: Address = "127.0.0.1:7444"
     tls: TlsConfig | None = None
+    jwt: JwtConfig | None = None
+    unix_socket: UnixSocketConfig | None = None
     allow_plaintext_on_loopback: bool = False
     reflection: bool = False
     workers: Annotated[int, Field(ge=1, le=64)] = 1
@@ -64,6 +70,42 @@ class ServerConfig(Section):
                 )
         elif self.allow_plaintext_on_loopback:
             raise ValueError("server.allow_plaintext_on_loopback contradicts server.tls; drop one")
+        return self
+
+    @model_validator(mode="after")
+    def _can_prove_callers(self) -> Self:
+        if self.jwt is None:
+            if self.tls is not None and self.tls.client_ca_file is None:
+                raise ValueError(
+                    "server.tls.client_ca_file is missing: the CA that signs callers' "
+                    "certificates; or set server.jwt, for callers that bring a token"
+                )
+            return self
+        if self.tls is None:
+            raise ValueError(
+                "server.jwt needs server.tls: in plaintext anybody on the way could take a token"
+            )
+        asks = self.tls.client_ca_file is not None
+        if not asks and self.jwt.listen is not None:
+            raise ValueError(
+                "server.jwt.listen is for tokens beside client certificates, and without "
+                "server.tls.client_ca_file server.listen asks for none; drop server.jwt.listen"
+            )
+        if asks and self.jwt.listen is None and self.jwt.with_certificate == "refuse":
+            raise ValueError(
+                "no token would ever count: server.listen asks for a client certificate. Set "
+                "server.jwt.listen (a port that asks for none), or server.jwt.with_certificate = "
+                "'token', or drop server.tls.client_ca_file"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_owner_of_the_socket(self) -> Self:
+        if self.unix_socket is not None and self.workers > 1:
+            raise ValueError(
+                f"server.workers = {self.workers} can't share server.unix_socket: a socket has "
+                "one owner; drop it, or set server.workers = 1"
+            )
         return self
 
 

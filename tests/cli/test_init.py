@@ -20,7 +20,8 @@ def test_a_new_directory_can_be_served(tmp_path: Path) -> None:
     rules = load_policy(config.policy.file, Venues())
     assert (result.exit_code, result.stderr) == (0, "")
     assert (config.server.listen, config.server.ops_listen) == ("127.0.0.1:7001", "127.0.0.1:7002")
-    assert read_tls(config.server.tls) is not None
+    assert config.server.tls is not None
+    assert read_tls(config.server.tls).client_ca is not None
     assert [rule.name for rule in rules] == ["operator"]
 
 

@@ -31,6 +31,7 @@ def test_a_signal_ends_the_server_in_order(directory: Path, number: int) -> None
         exit_code = server.stop(number)
     assert exit_code == 0
     assert [event["event"] for event in server.events()] == [
+        "certificate in force",
         "serving",
         "ready",
         "draining",

@@ -2,6 +2,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,26 @@ from privyseal.v1 import key_service_pb2, venue_service_pb2
 from privyseald.caller import Caller
 from privyseald.cli.certificates import Pem, TryOutCa
 from privyseald.errors import CallerUnproved
-from privyseald.rpc.identity import caller_of
+from privyseald.rpc.identity.certificate import caller_of
+from privyseald.rpc.identity.identity import Identity
 from service import OPERATOR, STRANGER, Failure, Service, Stubs, failure_of
 
-_TLS13 = {"ssl_tls_version": [b"TLSv1.3"]}
 _LIST = venue_service_pb2.ListVenuesRequest()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A connection that proved this, and an RPC without metadata."""
+
+    proved: Mapping[str, Iterable[bytes]]
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
+        """Return what was proved."""
+        return self.proved
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        """Return nothing."""
+        return ()
 
 
 def uri(name: str) -> x509.GeneralName:
@@ -170,9 +186,9 @@ async def test_only_tls_1_3_proves_a_caller(
 @pytest.mark.parametrize("version", [[], [b"TLSv1.2"], [b"TLSv1.3", b"TLSv1.2"], [b""]])
 def test_a_connection_of_unknown_tls_proves_nobody(version: list[bytes]) -> None:
     """Anything but exactly TLS 1.3 is refused with what to do, names or not."""
-    context = {"ssl_tls_version": version, "peer_dns": [b"desk.test"]}
+    peer = Shown({"ssl_tls_version": version, "x509_pem_cert": [b""], "peer_dns": [b"desk.test"]})
     with pytest.raises(CallerUnproved, match=r"older than 1\.3; let the client"):
-        caller_of(context)
+        Identity(plaintext=False).caller_of(peer)
 
 
 @pytest.mark.parametrize(
@@ -187,14 +203,22 @@ def test_how_a_caller_was_named_is_kept(
     names: Mapping[str, Iterable[bytes]], expected: Caller
 ) -> None:
     """A caller knows by which kind of name it was proved."""
-    assert expected == caller_of({**_TLS13, **names})
+    peer = Shown({"ssl_tls_version": [b"TLSv1.3"], "x509_pem_cert": [b""], **names})
+    assert expected == Identity(plaintext=False).caller_of(peer)
 
 
 @pytest.mark.parametrize("name", [b"a b", b"a\nb", b"\xff", b"", b"a" * 257])
 def test_a_name_with_odd_characters_proves_nobody(name: bytes) -> None:
     """A name that could not stand in a policy or an audit line is refused."""
     with pytest.raises(CallerUnproved, match="characters that none may have"):
-        caller_of({**_TLS13, "peer_dns": [name]})
+        caller_of({"peer_dns": [name]})
+
+
+@pytest.mark.parametrize("name", [b"jwt:desk/maker", b"unix:research"])
+def test_a_certificate_does_not_name_callers_without_one(name: bytes) -> None:
+    """A URI that looks like a token's caller, or the socket's, proves nobody."""
+    with pytest.raises(CallerUnproved, match="begins as those of callers without a certificate"):
+        caller_of({"peer_uri": [name]})
 
 
 def test_a_client_certificate_hides_its_private_key() -> None:

@@ -12,6 +12,7 @@ from privyseald.cli.output import USAGE, console, fail, print_facts, print_json
 from privyseald.cli.serve import CONFIG_FILE, ConfigFile
 from privyseald.config import load_config
 from privyseald.config_error import ConfigInvalid
+from privyseald.open_tokens import check_key_sets
 from privyseald.policy.file import load_policy
 from privyseald.tls_files import read_tls
 from privyseald.venues.registry import Venues
@@ -36,7 +37,9 @@ def check(config_file: ConfigFile = CONFIG_FILE, as_json: Json = False) -> None:
     try:
         config = load_config(config_file, os.environ)
         venues = make_venues(config)
-        read_tls(config.server.tls)
+        if config.server.tls is not None:
+            read_tls(config.server.tls)
+        check_key_sets(config.server.jwt)
         load_policy(config.policy.file, venues)
     except ConfigInvalid as error:
         fail(str(error), USAGE)

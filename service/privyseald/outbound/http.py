@@ -1,5 +1,7 @@
 """The HTTP client to venues: TLS checked, no redirects, no cookies, no retries, bounded."""
 
+import ssl
+from pathlib import Path
 from types import SimpleNamespace
 
 import aiohttp
@@ -7,6 +9,7 @@ from yarl import URL
 
 from privyseald import __version__
 from privyseald.clock import Clock, SystemClock
+from privyseald.config_error import ConfigInvalid
 from privyseald.errors import VenueOutcomeUnknown, VenueUnreachable
 from privyseald.outbound.outbound import OutboundRequest, OutboundResponse
 
@@ -17,15 +20,24 @@ class HttpOutbound:
     """Implements `Outbound` over aiohttp. Made inside the event loop that uses it."""
 
     def __init__(
-        self, *, timeout_ms: int, connect_timeout_ms: int, clock: Clock | None = None
+        self,
+        *,
+        timeout_ms: int,
+        connect_timeout_ms: int,
+        clock: Clock | None = None,
+        ca_file: Path | None = None,
+        setting: str = "",
     ) -> None:
+        """Trust the CAs of the system, or those in `ca_file` alone. Raises ConfigInvalid, naming
+        its `setting`.
+        """
         self._clock = clock or SystemClock()
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(self._note_sent)
         self._session = aiohttp.ClientSession(
             # Calls are rare, and a connection that the venue closed meanwhile would make
             # the outcome of a POST unknown for no reason.
-            connector=aiohttp.TCPConnector(force_close=True),
+            connector=aiohttp.TCPConnector(force_close=True, ssl=_trust(ca_file, setting)),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=timeout_ms / 1_000, connect=connect_timeout_ms / 1_000
@@ -81,6 +93,15 @@ class HttpOutbound:
         _sent: aiohttp.TraceRequestHeadersSentParams,
     ) -> None:
         context.trace_request_ctx.append(self._clock.monotonic_ms())
+
+
+def _trust(ca_file: Path | None, setting: str) -> ssl.SSLContext | bool:
+    if ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigInvalid(f"{setting}: {ca_file} can't be read as PEM certificates") from error
 
 
 def _parse(text: str) -> URL:

@@ -23,14 +23,60 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """PEM texts: the server's chain and private key, and the CA of the clients."""
+    """PEM texts: the server's chain and private key, and the CA of the clients, if any."""
 
     certificate: bytes
     private_key: bytes
-    client_ca: bytes
+    client_ca: bytes | None
 
     def __repr__(self) -> str:
         return "Tls(hidden)"
+
+
+class LiveTls:
+    """The certificate, key and CA that the next handshake uses; connections keep theirs."""
+
+    def __init__(self, tls: Tls) -> None:
+        self._current = tls
+
+    @property
+    def current(self) -> Tls:
+        """What is in force."""
+        return self._current
+
+    def replace(self, tls: Tls) -> None:
+        """Bring other files' texts into force. Any thread may."""
+        self._current = tls
+
+    def credentials(self, *, ask_certificate: bool) -> grpc.ServerCredentials:
+        """Return credentials for one port. gRPC for Python either demands a client certificate
+        or asks for none.
+        """
+        given = self._current
+
+        def fetch() -> grpc.ServerCertificateConfiguration | None:
+            # Called at each handshake, in a thread of gRPC's and one at a time: nothing is read
+            # here. A new configuration has new ticket keys too, so no session of a caller whose
+            # CA is gone is resumed.
+            nonlocal given
+            current = self._current
+            if current is given:
+                return None
+            given = current
+            return _configuration(current, ask_certificate=ask_certificate)
+
+        return grpc.dynamic_ssl_server_credentials(
+            _configuration(given, ask_certificate=ask_certificate),
+            fetch,  # type: ignore[arg-type]  # None is its word for no change
+            ask_certificate,
+        )
+
+
+def _configuration(tls: Tls, *, ask_certificate: bool) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(tls.private_key, tls.certificate)],
+        root_certificates=tls.client_ca if ask_certificate else None,
+    )
 
 
 def make_server(*, share_port: bool = False) -> grpc.aio.Server:
@@ -38,16 +84,15 @@ def make_server(*, share_port: bool = False) -> grpc.aio.Server:
     return grpc.aio.server(options=(("grpc.so_reuseport", int(share_port)), *_OPTIONS))
 
 
-def bind(setting: str, server: grpc.aio.Server, address: str, tls: Tls | None) -> int:
-    """Have the server listen, and return the port. Raises ConfigInvalid naming the setting."""
+def bind(
+    setting: str, server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None
+) -> int:
+    """Have the server listen, in plaintext without credentials, and return the port. Raises
+    ConfigInvalid naming the setting.
+    """
     try:
-        if tls is None:
+        if credentials is None:
             return server.add_insecure_port(address)
-        credentials = grpc.ssl_server_credentials(
-            [(tls.private_key, tls.certificate)],
-            root_certificates=tls.client_ca,
-            require_client_auth=True,
-        )
         return server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise port_taken(setting, address) from error

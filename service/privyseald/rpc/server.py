@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import grpc
@@ -10,16 +11,28 @@ from google.rpc import status_pb2
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
-from privyseald.caller import Caller
 from privyseald.rpc.call import Procedure
 from privyseald.rpc.health import Health
-from privyseald.rpc.identity import LOCAL, caller_of
-from privyseald.rpc.listener import Tls, bind, make_server
+from privyseald.rpc.identity.identity import Identity
+from privyseald.rpc.identity.unix_socket import UnixSocket, bind_socket
+from privyseald.rpc.listener import LiveTls, bind, make_server
 from privyseald.rpc.ops_server import OpsServer
 from privyseald.rpc.pipeline import Pipeline, RpcFailed
 from privyseald.rpc.streams import Streams
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Where a server listens: in plaintext without `tls`; at `listen` for clients with a
+    certificate where that has a client CA; at `token_listen` and `socket` for others.
+    """
+
+    listen: str
+    tls: LiveTls | None
+    token_listen: str | None = None
+    socket: UnixSocket | None = None
 
 
 class GrpcServer:
@@ -30,16 +43,16 @@ class GrpcServer:
         procedures: Mapping[str, Procedure],
         pipeline: Pipeline,
         streams: Streams,
+        identity: Identity,
+        doors: Doors,
         *,
-        listen: str,
-        tls: Tls | None,
         ops_listen: str | None,
         reflect: bool,
         share_port: bool = False,
     ) -> None:
         self._pipeline = pipeline
         self._streams = streams
-        self._plaintext = tls is None
+        self._identity = identity
         self._services = sorted({name.partition("/")[0] for name in procedures})
         self._health = Health(self._services)
         self._server = make_server(share_port=share_port)
@@ -48,7 +61,7 @@ class GrpcServer:
         if reflect:
             names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
-        self.port = bind("server.listen", self._server, listen, tls)
+        self.port, self.token_port = self._bind(doors)
         self._ops = OpsServer(ops_listen, self._health) if ops_listen else None
         self.ops_port = self._ops.port if self._ops else 0
 
@@ -80,6 +93,20 @@ class GrpcServer:
         if self._ops:
             await self._ops.stop()
 
+    def _bind(self, doors: Doors) -> tuple[int, int]:
+        """Listen, and return the ports; 0 for one that is not there. Raises ConfigInvalid."""
+        tls, server, token_port = doors.tls, self._server, 0
+        credentials = None
+        if tls is not None:
+            credentials = tls.credentials(ask_certificate=tls.current.client_ca is not None)
+        port = bind("server.listen", server, doors.listen, credentials)
+        if tls is not None and doors.token_listen is not None:
+            credentials = tls.credentials(ask_certificate=False)
+            token_port = bind("server.jwt.listen", server, doors.token_listen, credentials)
+        if doors.socket is not None:
+            bind_socket(server, doors.socket)
+        return port, token_port
+
     def _handlers(self, procedures: Mapping[str, Procedure]) -> tuple[grpc.GenericRpcHandler, ...]:
         methods: dict[str, dict[str, grpc.RpcMethodHandler[bytes, bytes]]] = {}
         for name, procedure in procedures.items():
@@ -98,21 +125,21 @@ class GrpcServer:
         return grpc.unary_unary_rpc_method_handler(self._unary(procedure))
 
     def _unary(self, procedure: Procedure) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        run, plaintext = self._pipeline.run, self._plaintext
+        run, prove = self._pipeline.run, self._identity.prove
 
         async def behave(raw: bytes, context: Any) -> bytes:
             try:
-                return await run(procedure, raw, lambda: _identify(context, plaintext=plaintext))
+                return await run(procedure, raw, await prove(context))
             except RpcFailed as failure:
                 return await _abort(context, failure.status)
 
         return behave
 
     def _streaming(self, procedure: Procedure) -> Callable[[bytes, Any], Awaitable[None]]:
-        run, plaintext = self._streams.run, self._plaintext
+        run, prove = self._streams.run, self._identity.prove
 
         async def behave(raw: bytes, context: Any) -> None:
-            answers = run(procedure, raw, lambda: _identify(context, plaintext=plaintext))
+            answers = run(procedure, raw, await prove(context))
             try:
                 async with aclosing(answers):
                     async for answer in answers:
@@ -121,10 +148,6 @@ class GrpcServer:
                 await _abort(context, failure.status)
 
         return behave
-
-
-def _identify(context: Any, *, plaintext: bool) -> Caller:
-    return LOCAL if plaintext else caller_of(context.auth_context())
 
 
 async def _abort(context: Any, status: status_pb2.Status) -> NoReturn:

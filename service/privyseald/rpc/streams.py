@@ -3,9 +3,10 @@ for each part that goes out, and for the end.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import Message
@@ -14,10 +15,12 @@ from privyseald.audit.entry import Entry
 from privyseald.audit.log import AuditLog
 from privyseald.caller import Caller
 from privyseald.clock import Clock
-from privyseald.errors import Overloaded, PrivysealError, ServerStopping
+from privyseald.errors import CallerUnproved, Overloaded, PrivysealError, ServerStopping
 from privyseald.rpc.call import Call, Procedure
 from privyseald.rpc.pipeline import Pipeline, RpcFailed, unforeseen
 from privyseald.rpc.status import code_name, status_of
+
+_LOOK_S = 0.5
 
 
 class Streams:
@@ -89,7 +92,7 @@ class Streams:
         entry.operation = "end"
         async with aclosing(messages):
             await self._audit.write(opening, self._clock.time_us() - opened_us)
-            async for message in _until(self._stopped, messages):
+            async for message in _until(self._stopped, partial(self._end_of, caller), messages):
                 for part in call.parts:
                     await self._audit.write(part, self._clock.time_us() - opened_us)
                 call.parts.clear()
@@ -97,21 +100,37 @@ class Streams:
                 call.uses.clear()
                 yield message.SerializeToString()
 
+    async def _end_of(self, caller: Caller) -> None:
+        """Return when the caller is proved no more; never, where the connection sees to that."""
+        while True:
+            # The clock may be set meanwhile, so it is looked at again and again.
+            await asyncio.sleep(_LOOK_S)
+            if caller.expire_us is not None and self._clock.time_us() >= caller.expire_us:
+                return
+
 
 async def _until(
-    stopped: asyncio.Event, messages: AsyncGenerator[Message, None]
+    stopped: asyncio.Event,
+    end: Callable[[], Coroutine[None, None, None]],
+    messages: AsyncGenerator[Message, None],
 ) -> AsyncGenerator[Message, None]:
-    """Give the messages as they come. Raises ServerStopping when stopped."""
-    stopping = asyncio.ensure_future(stopped.wait())
+    """Give the messages as they come. Raises ServerStopping when stopped, CallerUnproved when
+    `end` returns.
+    """
+    stopping, ending = asyncio.ensure_future(stopped.wait()), asyncio.ensure_future(end())
     try:
         while True:
             message: asyncio.Future[Any] = asyncio.ensure_future(anext(messages, None))
             try:
-                await asyncio.wait((message, stopping), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((message, stopping, ending), return_when=asyncio.FIRST_COMPLETED)
             finally:
                 if not message.done():
                     message.cancel()
                     await asyncio.wait((message,))
+            if ending.done():
+                raise CallerUnproved(
+                    "the token that opened this stream has expired; open it again with a fresh one"
+                )
             if message.cancelled():
                 raise ServerStopping("this server stops; open the stream again, at another one")
             if message.result() is None:
@@ -119,3 +138,4 @@ async def _until(
             yield message.result()
     finally:
         stopping.cancel()
+        ending.cancel()

@@ -7,8 +7,6 @@ from typing import Self
 
 from privyseald.rpc.listener import port_taken
 
-_SETTING = "server.listen"
-
 
 class ReservedPort:
     """Keeps an address for this service's workers, and never listens itself.
@@ -22,20 +20,20 @@ class ReservedPort:
         self._held = held
 
     @classmethod
-    def take(cls, address: str) -> Self:
+    def take(cls, address: str, setting: str = "server.listen") -> Self:
         """Reserve the address. Raises ConfigInvalid where another program listens on it."""
         host, _, text = address.rpartition(":")
         wanted, port = int(text), 0
         with ExitStack() as held:
-            for family, place in _places(address, host):
+            for family, place in _places(setting, address, host):
                 try:
                     port = _hold(held, family, (place, port or wanted))
                 except OSError as error:
                     # A name may stand for an address that this machine does not have.
                     if error.errno == errno.EADDRINUSE:
-                        raise port_taken(_SETTING, address) from error
+                        raise port_taken(setting, address) from error
             if not port:
-                raise port_taken(_SETTING, address)
+                raise port_taken(setting, address)
             return cls(f"{host}:{port}", held.pop_all())
 
     @property
@@ -48,11 +46,11 @@ class ReservedPort:
         self._held.close()
 
 
-def _places(address: str, host: str) -> list[tuple[socket.AddressFamily, str]]:
+def _places(setting: str, address: str, host: str) -> list[tuple[socket.AddressFamily, str]]:
     try:
         found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise port_taken(_SETTING, address) from error
+        raise port_taken(setting, address) from error
     return [(family, str(place[0])) for family, _, _, _, place in found]
 
 

@@ -62,13 +62,18 @@ class Supervisor:
         self._ending = asyncio.Event()
         self._open = AsyncExitStack()
         self._port: ReservedPort
+        self._token_port: ReservedPort | None = None
         self.ops_port = 0
 
     async def __aenter__(self) -> Self:
-        """Take both ports. Raises ConfigInvalid."""
+        """Take all ports. Raises ConfigInvalid."""
         async with AsyncExitStack() as opened:
             self._port = ReservedPort.take(self._config.server.listen)
             opened.callback(self._port.close)
+            jwt = self._config.server.jwt
+            if jwt is not None and jwt.listen is not None:
+                self._token_port = ReservedPort.take(jwt.listen, "server.jwt.listen")
+                opened.callback(self._token_port.close)
             ops = OpsServer(self._config.server.ops_listen, self._health)
             opened.push_async_callback(ops.stop)
             await self._health.begin()
@@ -84,6 +89,11 @@ class Supervisor:
     def port(self) -> int:
         """The port that the workers listen on."""
         return self._port.number
+
+    @property
+    def token_port(self) -> int:
+        """The port for callers with a token alone; 0 where there is none."""
+        return self._token_port.number if self._token_port else 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the workers going until `stop`, and end them. A second signal changes nothing.
@@ -104,8 +114,7 @@ class Supervisor:
 
     async def _keep(self, number: int) -> None:
         """Let the worker live, again and again."""
-        server = self._config.server.model_copy(update={"listen": self._port.address})
-        config = self._config.model_copy(update={"server": server})
+        config = self._reserved()
         times, pause_ms, has_served = self._times, 0, False
         while not self._ending.is_set():
             begun_ms = self._clock.monotonic_ms()
@@ -122,6 +131,14 @@ class Supervisor:
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_ms / 1_000):
                     await self._ending.wait()
+
+    def _reserved(self) -> Config:
+        """Return the configuration with the ports that were taken."""
+        server = self._config.server.model_copy(update={"listen": self._port.address})
+        if server.jwt is not None and self._token_port is not None:
+            jwt = server.jwt.model_copy(update={"listen": self._token_port.address})
+            server = server.model_copy(update={"jwt": jwt})
+        return self._config.model_copy(update={"server": server})
 
     async def _live(self, number: int, config: Config) -> tuple[str, str, bool]:
         """Return how one life ended, what it said against its configuration, and whether it

@@ -1,29 +1,24 @@
-"""Who calls: read from the client's certificate, once, at the edge."""
+"""Who calls, read from the client's certificate."""
 
-import re
 from collections.abc import Iterable, Mapping
 
 from privyseald.caller import Caller
 from privyseald.errors import CallerUnproved
+from privyseald.rpc.identity.name import is_name
 
-LOCAL = Caller("local", "loopback")
-
-_NAME = re.compile(r"[\x21-\x7e]{1,256}")
 # From the strongest claim to the weakest. The common name is never one.
 _KINDS = (("peer_spiffe_id", "spiffe"), ("peer_uri", "uri"), ("peer_dns", "dns"))
+# What stands at the beginning of callers who are proved in another way.
+_TAKEN = ("jwt:", "unix:")
+
+
+def shows_certificate(auth_context: Mapping[str, Iterable[bytes]]) -> bool:
+    """Return whether the client showed a certificate; if so, gRPC has verified it."""
+    return "x509_pem_cert" in auth_context
 
 
 def caller_of(auth_context: Mapping[str, Iterable[bytes]]) -> Caller:
-    """Return the caller that a verified certificate names, over TLS 1.3.
-
-    gRPC for Python has no switch for the version of TLS, so it is looked at here. Raises
-    CallerUnproved.
-    """
-    if list(auth_context.get("ssl_tls_version", ())) != [b"TLSv1.3"]:
-        raise CallerUnproved(
-            "the connection uses a TLS older than 1.3; let the client, or the proxy between, use "
-            "TLS 1.3"
-        )
+    """Return the caller that a verified certificate names. Raises CallerUnproved."""
     for property_name, method in _KINDS:
         names = list(auth_context.get(property_name, ()))
         if not names:
@@ -34,8 +29,13 @@ def caller_of(auth_context: Mapping[str, Iterable[bytes]]) -> Caller:
                 "so that there is no doubt who calls"
             )
         name = names[0].decode("ascii", errors="replace")
-        if not _NAME.fullmatch(name):
+        if not is_name(name):
             raise CallerUnproved("the client certificate's name has characters that none may have")
+        if name.startswith(_TAKEN):
+            raise CallerUnproved(
+                "the client certificate's name begins as those of callers without a certificate "
+                "do; give it another"
+            )
         return Caller(name, f"mtls-{method}")
     raise CallerUnproved(
         "the client certificate has no SPIFFE ID, URI or DNS name; the common name does not count"

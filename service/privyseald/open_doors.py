@@ -1,0 +1,53 @@
+"""Makes what a server listens with, and what names its callers, as the configuration says."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from privyseald.caller import Caller
+from privyseald.clock import Clock
+from privyseald.config import ServerConfig
+from privyseald.identity_config import UnixSocketConfig
+from privyseald.open_tokens import open_tokens
+from privyseald.rpc.identity.identity import Identity
+from privyseald.rpc.identity.unix_socket import METHOD, UnixSocket
+from privyseald.rpc.server import Doors
+from privyseald.tls_files import TlsFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Where callers come in, who they are, and the files that prove the server to them."""
+
+    doors: Doors
+    identity: Identity
+    tls_files: TlsFiles | None
+
+
+def open_doors(server: ServerConfig, clock: Clock, opened: AsyncExitStack) -> Edge:
+    """Return it, with files and keys watched until the stack is closed. Raises ConfigInvalid."""
+    tls_files = TlsFiles.open(server.tls, clock)
+    tokens = open_tokens(server.jwt, clock, opened)
+    for watched in (tls_files, tokens):
+        if watched is not None:
+            opened.callback(asyncio.create_task(watched.run()).cancel)
+    socket = _socket(server.unix_socket)
+    doors = Doors(
+        server.listen,
+        tls_files.live if tls_files else None,
+        server.jwt.listen if server.jwt else None,
+        socket,
+    )
+    identity = Identity(
+        plaintext=server.tls is None,
+        socket_caller=socket.caller if socket else None,
+        tokens=tokens,
+        token_beats_certificate=server.jwt is not None and server.jwt.with_certificate == "token",
+    )
+    return Edge(doors, identity, tls_files)
+
+
+def _socket(config: UnixSocketConfig | None) -> UnixSocket | None:
+    if config is None:
+        return None
+    return UnixSocket(config.path, Caller(config.caller, METHOD), int(config.mode, 8))
