@@ -51,6 +51,7 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
         ("version: [1", r"p\.yaml, line 1: is not YAML: "),
         ("version: 1\nrules: {", r"p\.yaml, line 2: is not YAML: "),
         ("version: 1\nversion: 1\n", r"p\.yaml, line 2: is not YAML: found duplicate key"),
+        ("- " * 50_000, r"p\.yaml: is nested deeper than any policy"),
         ("a: b\n---\nc: d\n", r"p\.yaml, line \d: is not YAML: "),
         ("a: \x01", r"p\.yaml: is not YAML: "),
         ("a: !!python/object:os.system x", r"p\.yaml, line 1: version: "),

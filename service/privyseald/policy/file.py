@@ -26,16 +26,21 @@ Place = tuple[str | int, ...]
 
 def load_policy(path: Path, venues: Venues) -> tuple[Rule, ...]:
     """Return the rules of a file. Raises ConfigInvalid naming file, line, place and remedy."""
+    return parse_policy(read_policy(path), str(path), venues)
+
+
+def read_policy(path: Path) -> str:
+    """Return the text of a file. Raises ConfigInvalid."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise ConfigInvalid(f"policy.file: {path} is longer than {_MAX_BYTES} bytes")
-        text = content.decode("utf-8")
+        return content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigInvalid(
             f"policy.file: {path} can't be read; give a YAML file that this user may read"
         ) from error
-    return parse_policy(text, str(path), venues)
 
 
 def parse_policy(text: str, source: str, venues: Venues) -> tuple[Rule, ...]:
@@ -46,6 +51,8 @@ def parse_policy(text: str, source: str, venues: Venues) -> tuple[Rule, ...]:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
         raise ConfigInvalid(f"{source}{place}: is not YAML: {_problem(error)}") from error
+    except RecursionError as error:
+        raise ConfigInvalid(f"{source}: is nested deeper than any policy") from error
     if not isinstance(content, CommentedMap):
         raise ConfigInvalid(f"{source}: the file: must hold 'version' and 'rules'")
     return _Reader(source, content, venues).rules()

@@ -1,6 +1,6 @@
 """Sign: from what a caller wants to send, to the bytes to send."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -45,9 +45,9 @@ class TypedData:
 Intent = HttpRequest | PersonalMessage | TypedData
 
 # What will be signed: a request as the venue's `normalise` left it, a message, a document.
-_Wish = HttpRequest | bytes | dict[str, JsonValue]
+Wish = HttpRequest | bytes | dict[str, JsonValue]
 
-_ACTIONS: dict[type[Intent], tuple[Action, str]] = {
+ACTIONS: dict[type[Intent], tuple[Action, str]] = {
     HttpRequest: (Action.SIGN, "http_request"),
     PersonalMessage: (Action.SIGN_MESSAGE, "personal_message"),
     TypedData: (Action.SIGN_TYPED_DATA, "typed_data"),
@@ -93,7 +93,7 @@ class Sign:
 
     async def __call__(self, caller: Caller, command: SignCommand, entry: Entry) -> Signed:
         """Return the signed bytes. Raises any PrivysealError but the venue's own."""
-        action, intent = _ACTIONS[type(command.intent)]
+        action, intent = ACTIONS[type(command.intent)]
         entry.rule = self._policy.admit(caller, action, command.key_id)
         self._holds.check(caller, command.key_id)
         opened = await self._open_key(command.key_id, command.key_version)
@@ -107,8 +107,8 @@ class Sign:
                 f"can't be signed with {key.name}, a key of {key.venue} with {key.algorithm}; "
                 f"it signs {', '.join(sorted(opened.kind.intents)) or 'nothing by itself'}",
             )
-        wish = self._wish(command.intent, opened)
-        decision = self._decide(caller, action, wish, opened, entry)
+        wish = wish_of(command.intent, opened)
+        decision = self._decide(caller, wish, opened, entry)
         entry.rule = decision.rule
         if command.validate_only:
             if not isinstance(wish, HttpRequest):
@@ -129,17 +129,9 @@ class Sign:
         """Return if what was signed may still be handed out. Raises Held, StateUnavailable."""
         self._holds.check(caller, key.key_id, key.venue)
 
-    def _decide(
-        self, caller: Caller, action: Action, wish: _Wish, opened: OpenedKey, entry: Entry
-    ) -> Decision:
+    def _decide(self, caller: Caller, wish: Wish, opened: OpenedKey, entry: Entry) -> Decision:
         """Return the rule that allows exactly what will be signed. Raises PolicyDenied."""
-        key, venue = opened.credential.key, opened.venue
-        if isinstance(wish, HttpRequest):
-            table = self._venues.operation_table(venue)
-            question = ask_of_request(caller, key, wish, venue.coverage, table)
-        else:
-            document = wish if isinstance(wish, Mapping) else None
-            question = Question(caller, action, key.key_id, key, key.venue, typed_data=document)
+        question = question_of(caller, wish, opened, self._venues)
         decision = self._policy.decide(question)
         entry.shadow = " ".join(decision.shadow)
         if not decision.allowed:
@@ -147,9 +139,7 @@ class Sign:
             raise denied(question, decision)
         return decision
 
-    async def _sign(
-        self, wish: _Wish, opened: OpenedKey, check_holds: Callable[[], None]
-    ) -> Signed:
+    async def _sign(self, wish: Wish, opened: OpenedKey, check_holds: Callable[[], None]) -> Signed:
         if isinstance(wish, HttpRequest):
             return await self._sign_request(wish, opened, check_holds)
         digest = await self._digest(wish)
@@ -185,20 +175,35 @@ class Sign:
             credential.key, signed.shifted(-moment.offset_ms), moment.our_time_ms, moment.nonce
         )
 
-    def _wish(self, intent: Intent, opened: OpenedKey) -> _Wish:
-        """Return what will be signed: policy looks at it, and nothing else is signed."""
-        if isinstance(intent, HttpRequest):
-            check_served(intent, opened.environment)
-            return opened.venue.normalise(intent, opened.credential)
-        if isinstance(intent, PersonalMessage):
-            if not intent.message:
-                raise FieldInvalid("personal_message.message", "is empty; give the message to sign")
-            if len(intent.message) > MAX_BODY:
-                raise BodyInvalid("personal_message.message", f"is longer than {MAX_BODY} bytes")
-            return intent.message
-        if len(intent.json) > MAX_BODY:
-            raise BodyInvalid("typed_data.json", f"is longer than {MAX_BODY} bytes")
-        return parse_object(intent.json, "typed_data.json")
-
     async def _digest(self, wish: "bytes | dict[str, JsonValue]") -> bytes:
         return eip191.digest(wish) if isinstance(wish, bytes) else await self._document_digest(wish)
+
+
+def wish_of(intent: Intent, opened: OpenedKey) -> Wish:
+    """Return what will be signed: policy looks at it, and nothing else is signed.
+
+    Raises RequestInvalid naming the field.
+    """
+    if isinstance(intent, HttpRequest):
+        check_served(intent, opened.environment)
+        return opened.venue.normalise(intent, opened.credential)
+    if isinstance(intent, PersonalMessage):
+        if not intent.message:
+            raise FieldInvalid("personal_message.message", "is empty; give the message to sign")
+        if len(intent.message) > MAX_BODY:
+            raise BodyInvalid("personal_message.message", f"is longer than {MAX_BODY} bytes")
+        return intent.message
+    if len(intent.json) > MAX_BODY:
+        raise BodyInvalid("typed_data.json", f"is longer than {MAX_BODY} bytes")
+    return parse_object(intent.json, "typed_data.json")
+
+
+def question_of(caller: Caller, wish: Wish, opened: OpenedKey, venues: Venues) -> Question:
+    """Return what policy is asked about a wish."""
+    key, venue = opened.credential.key, opened.venue
+    if isinstance(wish, HttpRequest):
+        table = venues.operation_table(venue)
+        return ask_of_request(caller, key, wish, venue.coverage, table)
+    if isinstance(wish, bytes):
+        return Question(caller, Action.SIGN_MESSAGE, key.key_id, key, key.venue)
+    return Question(caller, Action.SIGN_TYPED_DATA, key.key_id, key, key.venue, typed_data=wish)
