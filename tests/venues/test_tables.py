@@ -12,6 +12,7 @@ from privyseald.signing.generate import generate
 from privyseald.signing.signer import Credential
 from privyseald.venues.http_request import METHODS, make_request
 from privyseald.venues.kinds import check_fields
+from privyseald.venues.operation_table import SENSITIVE
 from privyseald.venues.registry import issues_keys, opens_sessions
 from privyseald.venues.signed import check_served
 from privyseald.venues.venue import Field, KeyKind, Moment, NonceUnit, Operation, Session, Venue
@@ -26,6 +27,7 @@ TAGS = {
     "transfer",
     "key-management",
     "session",
+    "close",
 }
 INTENTS = {"http_request", "personal_message", "typed_data"}
 
@@ -171,7 +173,7 @@ async def test_an_operation_is_signed_or_refused_by_name(
     try:
         request = venue.normalise(make_request(operation.method, path, (), b"", ""), keyed)
     except IntentUnsupported:
-        assert "key-management" in operation.tags
+        assert SENSITIVE.intersection(operation.tags)
         return
     signed = await venue.sign(request, keyed, venue.environments[0], Moment(NOW_MS, NOW_MS), None)
     assert signed.url.startswith(f"{venue.environments[0].url(path)}")

@@ -11,8 +11,6 @@ from privyseald.venues.http_request import HttpRequest
 from privyseald.venues.operation_table import OperationTable, canonical_path
 from privyseald.venues.venue import Coverage, Operation
 
-SENSITIVE = frozenset({"withdrawal", "transfer", "key-management"})
-
 
 @dataclass(frozen=True, slots=True)
 class Question:

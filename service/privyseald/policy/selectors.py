@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from privyseald.policy.action import Action
-from privyseald.policy.question import SENSITIVE
 from privyseald.venues.http_request import METHODS
-from privyseald.venues.operation_table import canonical_path
+from privyseald.venues.operation_table import SENSITIVE, canonical_path
 from privyseald.venues.venue import Operation
 
 PACKS = {

@@ -12,9 +12,17 @@ from privyseald.errors import FieldInvalid
 from privyseald.key import Algorithm
 from privyseald.outbound.outbound import Outbound, OutboundResponse
 from privyseald.signing.signer import Credential
-from privyseald.venues import aster_answers, aster_wallet
+from privyseald.strict_json import JsonValue
+from privyseald.venues import (
+    aster_answers,
+    aster_documents,
+    aster_operations,
+    aster_pricing,
+    aster_wallet,
+)
 from privyseald.venues.aster_form import ENVIRONMENTS, joined, normalise_form
 from privyseald.venues.http_request import HttpRequest, parameter
+from privyseald.venues.pricing import Notional
 from privyseald.venues.reading import Meaning, VenueTime, number_time
 from privyseald.venues.registry import register
 from privyseald.venues.signed import signed_request
@@ -38,14 +46,6 @@ _RECV_WINDOW = re.compile(r"[1-9][0-9]{0,3}|[1-5][0-9]{4}|60000")
 _DEFAULT_RECV_WINDOW_MS = "5000"
 # Requests that want the key's header and refuse a signature ("USER_STREAM", "MARKET_DATA").
 _KEY_ONLY = re.compile(r"/(?:f|p)?api/v1/(?:listenKey|historicalTrades)")
-
-
-def _futures(tags: str, *requests: str) -> tuple[Operation, ...]:
-    return tuple(
-        Operation(request.lower(), method, f"/fapi/v1/{path}", tuple(tags.split()))
-        for request in requests
-        for method, path in (request.split(" "),)
-    )
 
 
 @register
@@ -88,40 +88,7 @@ class Aster:
     time_path = "/fapi/v1/time"
     login_options = aster_wallet.LOGIN_OPTIONS
     create_key_options = aster_wallet.CREATE_KEY_OPTIONS
-    operations = (
-        *_futures("trade", "POST order", "POST batchOrders", "POST leverage", "POST marginType"),
-        *_futures("trade", "POST positionMargin", "POST positionSide/dual"),
-        *_futures("trade", "POST multiAssetsMargin"),
-        *_futures("trade cancel", "DELETE order", "DELETE allOpenOrders", "DELETE batchOrders"),
-        *_futures("trade cancel", "POST countdownCancelAll"),
-        *_futures("read", "GET order", "GET openOrder", "GET openOrders", "GET allOrders"),
-        *_futures("read", "GET balance", "GET account", "GET positionRisk", "GET userTrades"),
-        *_futures("read", "GET income", "GET leverageBracket", "GET commissionRate"),
-        *_futures("read", "GET adlQuantile", "GET forceOrders", "GET historicalTrades"),
-        *_futures("read", "POST listenKey", "PUT listenKey", "DELETE listenKey"),
-        *_futures("transfer", "POST asset/wallet/transfer"),
-        # asterdex/api-docs demo/aster-deposit-withdrawal.md: the futures ones carry no version.
-        Operation("withdraw", "POST", "/fapi/aster/user-withdraw", ("withdrawal",)),
-        Operation("withdraw solana", "POST", "/fapi/aster/user-solana-withdraw", ("withdrawal",)),
-        Operation("withdraw info", "POST", "/fapi/aster/user-withdraw-info", ("read",)),
-        Operation(
-            "deposit withdraw history", "POST", "/fapi/aster/deposit-withdraw-history", ("read",)
-        ),
-        Operation("spot order", "POST", "/api/v1/order", ("trade",)),
-        Operation("spot cancel", "DELETE", "/api/v1/order", ("trade", "cancel")),
-        Operation("spot cancel all", "DELETE", "/api/v1/allOpenOrders", ("trade", "cancel")),
-        Operation("spot account", "GET", "/api/v1/account", ("read",)),
-        Operation("spot open orders", "GET", "/api/v1/openOrders", ("read",)),
-        Operation("spot all orders", "GET", "/api/v1/allOrders", ("read",)),
-        Operation("spot trades", "GET", "/api/v1/userTrades", ("read",)),
-        Operation("spot transfer", "POST", "/api/v1/asset/wallet/transfer", ("transfer",)),
-        Operation("spot send", "POST", "/api/v1/asset/sendToAddress", ("transfer",)),
-        Operation("spot withdraw", "POST", "/api/v1/aster/user-withdraw", ("withdrawal",)),
-        Operation(
-            "spot withdraw solana", "POST", "/api/v1/aster/user-solana-withdraw", ("withdrawal",)
-        ),
-        Operation("create api key", "POST", "/api/v1/createApiKey", ("key-management",)),
-    )
+    operations = aster_operations.V1
 
     def normalise(self, request: HttpRequest, credential: Credential) -> HttpRequest:
         """Return the request with its form checked."""
@@ -222,3 +189,15 @@ class Aster:
     def read_answer(self, status: int, body: bytes) -> Meaning:
         """Return what Aster's code says of the request's time."""
         return aster_answers.read_answer(status, body)
+
+    def read_typed_data(self, document: Mapping[str, JsonValue]) -> Operation | None:
+        """Return what a document of the wallet does at Aster."""
+        return aster_documents.read_typed_data(document)
+
+    def check_message(self, message: bytes) -> None:
+        """Raise where a message logs in, or hides what it says."""
+        aster_documents.check_message(message)
+
+    def price(self, operation: Operation, request: HttpRequest) -> Notional | None:
+        """Return quantity times price."""
+        return aster_pricing.price(operation, request)

@@ -49,7 +49,20 @@ def normalise_form(request: HttpRequest, reserved: frozenset[str]) -> HttpReques
             "http_request.query",
             f"and the body both hold '{min(twice)[:64]}'; give each parameter once",
         )
+    for encoded, place in ((request.query, "query"), (request.body.decode(), "body")):
+        _check_marks(encoded, f"http_request.{place}")
     return replace(request, content_type=FORM)
+
+
+def _check_marks(encoded: str, field_name: str) -> None:
+    """Raise where a value holds a raw '=': query and body are signed as one text, and cut in
+    another place, what stands before it would be a parameter's name.
+    """
+    if any(pair.count("=") != 1 for pair in encoded.split("&") if encoded):
+        raise FieldInvalid(
+            field_name,
+            "has a parameter without '=', or with more than one; write '=' in a value as %3D",
+        )
 
 
 def joined(parameters: str, more: str) -> str:

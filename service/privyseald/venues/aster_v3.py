@@ -14,9 +14,17 @@ from privyseald.key import Algorithm
 from privyseald.outbound.outbound import Outbound, OutboundResponse
 from privyseald.signing.signer import Credential
 from privyseald.signing.string_message import string_message
-from privyseald.venues import aster_answers, aster_wallet
+from privyseald.strict_json import JsonValue
+from privyseald.venues import (
+    aster_answers,
+    aster_documents,
+    aster_operations,
+    aster_pricing,
+    aster_wallet,
+)
 from privyseald.venues.aster_form import ENVIRONMENTS, joined, normalise_form
 from privyseald.venues.http_request import HttpRequest
+from privyseald.venues.pricing import Notional
 from privyseald.venues.reading import Meaning, VenueTime, number_time
 from privyseald.venues.registry import register
 from privyseald.venues.signed import signed_request
@@ -46,20 +54,13 @@ _BY_MAIN_WALLET = frozenset(
         ("POST", "updateAgent"),
         ("DELETE", "agent"),
         ("POST", "approveBuilder"),
+        ("POST", "updateBuilder"),
+        ("DELETE", "builder"),
         ("POST", "registerAndApproveAgent"),
+        ("POST", "migrateUser"),
     }
 )
 _CHAIN_IDS = {"production": 1666, "testnet": 714}
-
-
-def _requests(root: str, tags: str, *requests: str) -> tuple[Operation, ...]:
-    return tuple(
-        Operation(
-            f"{root.strip('/')} {request}".lower(), method, f"{root}/{path}", tuple(tags.split())
-        )
-        for request in requests
-        for method, path in (request.split(" "),)
-    )
 
 
 @register
@@ -89,36 +90,7 @@ class AsterV3:
     nonce_policies = (_NONCE,)
     time_path = "/fapi/v3/time"
     login_options = aster_wallet.LOGIN_OPTIONS
-    operations = (
-        *_requests("/fapi/v3", "trade", "POST order", "POST batchOrders", "POST leverage"),
-        *_requests("/fapi/v3", "trade", "POST marginType", "POST positionMargin"),
-        *_requests("/fapi/v3", "trade", "POST positionSide/dual", "POST multiAssetsMargin"),
-        *_requests("/fapi/v3", "trade cancel", "DELETE order", "DELETE allOpenOrders"),
-        *_requests("/fapi/v3", "trade cancel", "DELETE batchOrders", "POST countdownCancelAll"),
-        *_requests("/fapi/v3", "cancel", "POST noop"),
-        *_requests("/fapi/v3", "read", "GET order", "GET openOrder", "GET openOrders"),
-        *_requests("/fapi/v3", "read", "GET allOrders", "GET balance", "GET account"),
-        *_requests("/fapi/v3", "read", "GET positionRisk", "GET userTrades", "GET income"),
-        *_requests("/fapi/v3", "read", "GET leverageBracket", "GET commissionRate"),
-        *_requests("/fapi/v3", "read", "GET adlQuantile", "GET forceOrders", "GET agent"),
-        *_requests("/fapi/v3", "read", "POST listenKey", "PUT listenKey", "DELETE listenKey"),
-        *_requests("/fapi/v3", "transfer", "POST asset/wallet/transfer"),
-        *_requests("/fapi/v3", "withdrawal", "POST aster/user-withdraw"),
-        *_requests("/fapi/v3", "withdrawal", "POST aster/user-solana-withdraw"),
-        *_requests("/fapi/v3", "read", "POST aster/user-withdraw-info"),
-        *_requests("/fapi/v3", "read", "POST aster/deposit-withdraw-history"),
-        *_requests("/fapi/v3", "key-management", "POST approveAgent", "POST updateAgent"),
-        *_requests("/fapi/v3", "key-management", "DELETE agent", "POST approveBuilder"),
-        *_requests("/fapi/v3", "key-management", "POST registerAndApproveAgent"),
-        *_requests("/api/v3", "trade", "POST order"),
-        *_requests("/api/v3", "trade cancel", "DELETE order", "DELETE allOpenOrders"),
-        *_requests("/api/v3", "read", "GET order", "GET openOrders", "GET allOrders"),
-        *_requests("/api/v3", "read", "GET account", "GET userTrades"),
-        *_requests("/api/v3", "transfer", "POST asset/wallet/transfer"),
-        *_requests("/api/v3", "transfer", "POST asset/sendToAddress"),
-        *_requests("/api/v3", "withdrawal", "POST aster/user-withdraw"),
-        *_requests("/api/v3", "withdrawal", "POST aster/user-solana-withdraw"),
-    )
+    operations = aster_operations.V3
 
     def normalise(self, request: HttpRequest, credential: Credential) -> HttpRequest:
         """Return the request with its form checked, and all of it in one place.
@@ -204,3 +176,15 @@ class AsterV3:
     def read_answer(self, status: int, body: bytes) -> Meaning:
         """Return what Aster's code says of the request's nonce."""
         return aster_answers.read_answer(status, body)
+
+    def read_typed_data(self, document: Mapping[str, JsonValue]) -> Operation | None:
+        """Return what a document of the wallet does at Aster."""
+        return aster_documents.read_typed_data(document)
+
+    def check_message(self, message: bytes) -> None:
+        """Raise where a message logs in, or hides what it says."""
+        aster_documents.check_message(message)
+
+    def price(self, operation: Operation, request: HttpRequest) -> Notional | None:
+        """Return quantity times price."""
+        return aster_pricing.price(operation, request)

@@ -15,6 +15,7 @@ from privyseald.signing.signer import Credential
 from privyseald.strict_json import parse
 from privyseald.venues import kiiex_session
 from privyseald.venues.http_request import JSON, HttpRequest, check_parameters, parameter_names
+from privyseald.venues.kiiex_operations import OPERATIONS
 from privyseald.venues.reading import Meaning, VenueTime, date_time, object_of
 from privyseald.venues.registry import register
 from privyseald.venues.signed import signed_request
@@ -27,17 +28,12 @@ from privyseald.venues.venue import (
     NonceOrder,
     NoncePolicy,
     NonceUnit,
-    Operation,
     Session,
     SessionUse,
     SignedHttpRequest,
 )
 
 _NONCE = NoncePolicy(NonceUnit.MS, NonceOrder.UNIQUE, None)
-
-
-def _post(name: str, *tags: str) -> Operation:
-    return Operation(name, "POST", f"/ap/{name}", tags)
 
 
 @register
@@ -90,34 +86,7 @@ class Kiiex:
     )
     coverage = Coverage.NOTHING
     nonce_policies = (_NONCE,)
-    operations = (
-        _post("AuthenticateUser", "session"),
-        _post("Authenticate2FA", "session"),
-        _post("LogOut", "session"),
-        _post("GetUserInfo", "read"),
-        _post("GetUserAccounts", "read"),
-        _post("GetAccountPositions", "read"),
-        _post("GetAccountTransactions", "read"),
-        _post("GetAccountTrades", "read"),
-        _post("GetOpenOrders", "read"),
-        _post("GetOrderStatus", "read"),
-        _post("GetOrderHistory", "read"),
-        _post("SendOrder", "trade"),
-        _post("CancelReplaceOrder", "trade"),
-        _post("ModifyOrder", "trade"),
-        _post("CancelOrder", "trade", "cancel"),
-        _post("CancelAllOrders", "trade", "cancel"),
-        _post("GetDepositInfo", "read", "deposit"),
-        _post("CreateDepositTicket", "deposit"),
-        _post("GetDepositTickets", "read"),
-        _post("CreateWithdrawTicket", "withdrawal"),
-        _post("CancelWithdraw", "withdrawal"),
-        _post("GetWithdrawTickets", "read"),
-        _post("TransferFunds", "transfer"),
-        _post("AddUserAPIKey", "key-management"),
-        _post("GetUserAPIKeys", "key-management", "read"),
-        _post("RemoveUserAPIKey", "key-management"),
-    )
+    operations = OPERATIONS
     time_path = "/ap/Ping"
     login_options = kiiex_session.LOGIN_OPTIONS
 

@@ -21,6 +21,7 @@ from privyseald.venues.http_request import (
     form_text,
     parameter_names,
 )
+from privyseald.venues.nebulaex_operations import OPERATIONS
 from privyseald.venues.reading import Meaning, VenueTime, date_time, object_of
 from privyseald.venues.registry import register
 from privyseald.venues.signed import signed_request
@@ -33,7 +34,6 @@ from privyseald.venues.venue import (
     NonceOrder,
     NoncePolicy,
     NonceUnit,
-    Operation,
     Session,
     SignedHttpRequest,
 )
@@ -41,9 +41,6 @@ from privyseald.venues.venue import (
 # Barong's default apikey_nonce_lifetime, past and future (lib/barong/authorize.rb).
 _WINDOW_MS = 5_000
 _NONCE = NoncePolicy(NonceUnit.MS, NonceOrder.INCREASING, _WINDOW_MS)
-
-_ACCOUNT = "/api/v2/backend"
-_TRADING = "/api/v2/trading"
 
 # lib/barong/authorize.rb: the first says nothing of the side. The others are those of Barong
 # 2.4.0 to 2.4.4, which had no window but a ledger of signatures.
@@ -80,62 +77,8 @@ class Nebulaex:
     )
     coverage = Coverage.NOTHING
     nonce_policies = (_NONCE,)
-    time_path = f"{_ACCOUNT}/public/timestamp"
-    operations = (
-        Operation("account/balances", "GET", f"{_ACCOUNT}/account/balances", ("read",)),
-        Operation("account/balance", "GET", f"{_ACCOUNT}/account/balances/{{currency}}", ("read",)),
-        Operation(
-            "account/deposit-address",
-            "GET",
-            f"{_ACCOUNT}/account/deposit_address/{{currency}}",
-            ("read", "deposit"),
-        ),
-        Operation("account/deposits", "GET", f"{_ACCOUNT}/account/deposits", ("read",)),
-        Operation("account/withdraws", "GET", f"{_ACCOUNT}/account/withdraws", ("read",)),
-        Operation("account/withdraw", "POST", f"{_ACCOUNT}/account/withdraws", ("withdrawal",)),
-        Operation("account/transactions", "GET", f"{_ACCOUNT}/account/transactions", ("read",)),
-        Operation("account/beneficiaries", "GET", f"{_ACCOUNT}/account/beneficiaries", ("read",)),
-        # Where withdrawals may go to (nebulaecn/docs rest-api/account.md).
-        Operation(
-            "account/beneficiary/new", "POST", f"{_ACCOUNT}/account/beneficiaries", ("withdrawal",)
-        ),
-        Operation(
-            "account/beneficiary/activate",
-            "PATCH",
-            f"{_ACCOUNT}/account/beneficiaries/{{id}}/activate",
-            ("withdrawal",),
-        ),
-        Operation(
-            "account/beneficiary/resend-pin",
-            "PATCH",
-            f"{_ACCOUNT}/account/beneficiaries/{{id}}/resend_pin",
-            ("withdrawal",),
-        ),
-        Operation(
-            "account/beneficiary/delete",
-            "DELETE",
-            f"{_ACCOUNT}/account/beneficiaries/{{id}}",
-            ("withdrawal",),
-        ),
-        Operation("market/orders", "GET", f"{_ACCOUNT}/market/orders", ("read",)),
-        Operation("market/order", "GET", f"{_ACCOUNT}/market/orders/{{id}}", ("read",)),
-        Operation("market/trades", "GET", f"{_ACCOUNT}/market/trades", ("read",)),
-        Operation("order/new", "POST", f"{_TRADING}/market/orders", ("trade",)),
-        Operation("order/bulk", "POST", f"{_TRADING}/market/bulk/orders", ("trade",)),
-        Operation(
-            "order/cancel", "POST", f"{_TRADING}/market/orders/{{id}}/cancel", ("trade", "cancel")
-        ),
-        Operation(
-            "order/cancel-id",
-            "POST",
-            f"{_TRADING}/market/orders/cancel/{{id}}",
-            ("trade", "cancel"),
-        ),
-        Operation(
-            "order/cancel-all", "POST", f"{_TRADING}/market/orders/cancel", ("trade", "cancel")
-        ),
-        Operation("stream", "GET", "/api/v2/stream/private/", ("read",)),
-    )
+    time_path = "/api/v2/backend/public/timestamp"
+    operations = OPERATIONS
 
     def normalise(self, request: HttpRequest, credential: Credential) -> HttpRequest:
         """Return the request; a JSON or form body is checked and left as it is.

@@ -1,4 +1,5 @@
-"""Which operation of a venue a request is, also when it is spelled another way.
+"""Which operation of a venue a request is, also when it is spelled another way, and which others
+its signature could be used for.
 
 A venue's server may take a path in any case, with a slash behind it or a format's suffix. Here
 all of these are one path, so that none of them goes past a rule.
@@ -11,14 +12,16 @@ from urllib.parse import unquote
 from privyseald.venues.http_request import HttpRequest, parameter_names
 from privyseald.venues.venue import Operation
 
-_SUFFIX = re.compile(r"\.(?:json|xml|txt|html|csv)$")
+# Tags of what takes funds out, moves them, or changes who may do what. A rule must name them.
+SENSITIVE = frozenset({"withdrawal", "transfer", "key-management"})
+
+_ENDING = re.compile(r"(?:/|\s|\.(?:json|xml|txt|html|csv))+\Z")
 _NAMED_SEGMENT = re.compile(r"\\\{[^/}]*\\\}")
 
 
 def canonical_path(path: str) -> str:
     """Return the one spelling of a path that `make_request` took."""
-    path = unquote(path).lower().rstrip("/")
-    return _SUFFIX.sub("", path) or "/"
+    return _ENDING.sub("", unquote(path).lower()) or "/"
 
 
 class OperationTable:
@@ -28,30 +31,42 @@ class OperationTable:
         self._plain: dict[tuple[str, str], Operation] = {}
         self._patterns: list[tuple[str, re.Pattern[str], Operation]] = []
         self._binding: list[tuple[frozenset[str], Operation]] = []
+        self._required: tuple[str, ...] = ()
         self.names: frozenset[str] = frozenset()
         self.tags: frozenset[str] = frozenset()
         for operation in operations:
             self._enter(operation)
 
     def find(self, method: str, path: str) -> Operation | None:
-        """Return the operation of a method and a canonical path; None where none is known."""
+        """Return the operation of a method and a canonical path; None where none is known.
+
+        Another method on the path of something sensitive is taken for that: a server may look at
+        the path alone.
+        """
         found = self._plain.get((method, path))
         if found is not None:
             return found
+        others = [each for (_, plain), each in self._plain.items() if plain == path]
         for each, pattern, operation in self._patterns:
-            if each == method and pattern.fullmatch(path):
-                return operation
-        return None
+            if pattern.fullmatch(path):
+                if each == method:
+                    return operation
+                others.append(operation)
+        return next((each for each in others if SENSITIVE.intersection(each.tags)), None)
 
     def usable_for(self, request: HttpRequest) -> tuple[Operation, ...]:
         """Return the operations whose required parameters are all among the request's.
 
-        Where a signature binds parameters alone, it is good for each of them.
+        Where a signature binds parameters alone, it is good for each of them. A name counts in
+        any case, and also as the end of a longer one: where query and body are signed as one
+        text, that text can be cut between them anywhere.
         """
         if not self._binding:
             return ()
-        names = _parameters_of(request)
-        return tuple(operation for required, operation in self._binding if required <= names)
+        ends = self._required
+        names = [name for name in _parameters_of(request) if name.endswith(ends)]
+        given = {end for end in ends for name in names if name.endswith(end)}
+        return tuple(operation for required, operation in self._binding if required <= given)
 
     def _enter(self, operation: Operation) -> None:
         path = canonical_path(operation.path)
@@ -61,15 +76,18 @@ class OperationTable:
         else:
             self._plain[operation.method, path] = operation
         if operation.required:
-            self._binding.append((frozenset(operation.required), operation))
+            required = frozenset(name.lower() for name in operation.required)
+            self._binding.append((required, operation))
+            self._required = tuple(dict.fromkeys((*self._required, *sorted(required))))
         self.names |= {operation.name}
         self.tags |= set(operation.tags)
 
 
 def _parameters_of(request: HttpRequest) -> set[str]:
-    names = set(parameter_names(request.query))
+    names = parameter_names(request.query)
     if isinstance(request.json, Mapping):
-        return names | set(request.json)
-    if request.body:
-        names |= set(parameter_names(request.body.decode("ascii", "replace")))
-    return names
+        names += request.json
+    elif request.body:
+        names += parameter_names(request.body.decode("ascii", "replace"))
+    # `amount[]` and ` amount` are `amount` to some servers.
+    return {name.partition("[")[0].strip().lower() for name in names}

@@ -14,7 +14,9 @@ from privyseald.key import Algorithm
 from privyseald.outbound.outbound import OutboundResponse
 from privyseald.signing.signer import Credential
 from privyseald.strict_json import compact, parse_object
+from privyseald.venues import whitebit_pricing
 from privyseald.venues.http_request import JSON, HttpRequest
+from privyseald.venues.pricing import Notional
 from privyseald.venues.reading import Meaning, VenueTime, number_time, object_of
 from privyseald.venues.registry import register
 from privyseald.venues.signed import signed_request
@@ -31,6 +33,7 @@ from privyseald.venues.venue import (
     Session,
     SignedHttpRequest,
 )
+from privyseald.venues.whitebit_operations import OPERATIONS
 
 _WINDOW_MS = 5_000
 _IN_WINDOW = NoncePolicy(NonceUnit.MS, NonceOrder.UNIQUE, _WINDOW_MS)
@@ -45,10 +48,6 @@ _MEANINGS = {
     "Too many requests.": Meaning.NONCE_STALE,
     "Your nonce is more than 5 seconds lesser than the current nonce": Meaning.NONCE_OUTSIDE,
 }
-
-
-def _operations(tags: str, *paths: str) -> tuple[Operation, ...]:
-    return tuple(Operation(path, "POST", f"/api/v4/{path}", tuple(tags.split())) for path in paths)
 
 
 @register
@@ -87,88 +86,7 @@ class Whitebit:
     coverage = Coverage.PATH_AND_BODY
     nonce_policies = (_IN_WINDOW, _INCREASING)
     time_path = "/api/v4/public/time"
-    operations = (
-        *_operations(
-            "read",
-            "main-account/balance",
-            "main-account/history",
-            "main-account/fee",
-            "main-account/codes/my",
-            "main-account/codes/history",
-            "trade-account/balance",
-            "trade-account/executed-history",
-            "trade-account/order",
-            "trade-account/order/history",
-            "orders",
-            "market/fee",
-            "collateral-account/balance",
-            "collateral-account/balance-summary",
-            "collateral-account/summary",
-            "collateral-account/positions/open",
-            "collateral-account/positions/history",
-            "oco-orders",
-            "conditional-orders",
-            "sub-account/list",
-            "sub-account/balances",
-            "sub-account/transfer/history",
-            "profile/websocket_token",
-        ),
-        *_operations(
-            "trade",
-            "order/new",
-            "order/market",
-            "order/stock_market",
-            "order/stop_limit",
-            "order/stop_market",
-            "order/bulk",
-            "order/modify",
-            "order/kill-switch",
-            "order/collateral/limit",
-            "order/collateral/market",
-            "order/collateral/bulk",
-            "order/collateral/stop-limit",
-            "order/collateral/trigger-market",
-            "order/collateral/oco",
-            "collateral-account/leverage",
-            "collateral-account/hedge-mode/update",
-            "convert/estimate",
-            "convert/confirm",
-        ),
-        *_operations(
-            "trade cancel",
-            "order/cancel",
-            "order/cancel/all",
-            "order/conditional-cancel",
-            "order/oco-cancel",
-            "collateral-account/position/close",
-        ),
-        *_operations(
-            "deposit read",
-            "main-account/address",
-            "main-account/create-new-address",
-            "main-account/fiat-deposit-url",
-        ),
-        *_operations(
-            "withdrawal",
-            "main-account/withdraw",
-            "main-account/withdraw-pay",
-            "main-account/codes",
-            "main-account/codes/apply",
-        ),
-        *_operations("transfer", "main-account/transfer", "sub-account/transfer"),
-        *_operations(
-            "key-management",
-            "sub-account/create",
-            "sub-account/edit",
-            "sub-account/delete",
-            "sub-account/block",
-            "sub-account/unblock",
-            "sub-account/api-key/create",
-            "sub-account/api-key/edit",
-            "sub-account/api-key/delete",
-            "sub-account/api-key/reset",
-        ),
-    )
+    operations = OPERATIONS
 
     def normalise(self, request: HttpRequest, credential: Credential) -> HttpRequest:
         r"""Return the request with its body compact, as WhiteBIT wants it.
@@ -243,3 +161,7 @@ class Whitebit:
         if status < 400 or not isinstance(message, str):
             return Meaning.NOTHING
         return _MEANINGS.get(message, Meaning.NOTHING)
+
+    def price(self, operation: Operation, request: HttpRequest) -> Notional | None:
+        """Return amount times price, or the money of a purchase at the market."""
+        return whitebit_pricing.price(operation, request)
