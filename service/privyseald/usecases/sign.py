@@ -22,6 +22,7 @@ from privyseald.strict_json import JsonValue, parse_object
 from privyseald.usecases.answer_codec import SignedCodec
 from privyseald.usecases.open_key import OpenedKey, OpenKey
 from privyseald.usecases.signed import Signed, StructuredSignature
+from privyseald.venues.documents import known_operations
 from privyseald.venues.http_request import MAX_BODY, HttpRequest
 from privyseald.venues.registry import Venues, opens_sessions
 from privyseald.venues.signed import check_served
@@ -199,11 +200,24 @@ def wish_of(intent: Intent, opened: OpenedKey) -> Wish:
 
 
 def question_of(caller: Caller, wish: Wish, opened: OpenedKey, venues: Venues) -> Question:
-    """Return what policy is asked about a wish."""
+    """Return what policy is asked about a wish. Raises IntentUnsupported where a message or a
+    document would be a way past it.
+    """
     key, venue = opened.credential.key, opened.venue
     if isinstance(wish, HttpRequest):
         table = venues.operation_table(venue)
         return ask_of_request(caller, key, wish, venue.coverage, table)
+    operations = known_operations(venue, wish)
     if isinstance(wish, bytes):
-        return Question(caller, Action.SIGN_MESSAGE, key.key_id, key, key.venue)
-    return Question(caller, Action.SIGN_TYPED_DATA, key.key_id, key, key.venue, typed_data=wish)
+        return Question(
+            caller, Action.SIGN_MESSAGE, key.key_id, key, key.venue, operations=operations
+        )
+    return Question(
+        caller,
+        Action.SIGN_TYPED_DATA,
+        key.key_id,
+        key,
+        key.venue,
+        operations=operations,
+        typed_data=wish,
+    )
