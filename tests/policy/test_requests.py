@@ -298,3 +298,16 @@ def test_what_is_not_known_of_a_key_never_helps() -> None:
         DESK, Action.LOGIN, "k", key
     )
     assert not policy("allow: [login]").looks_at_keys(DESK, Action.LOGIN, "k")
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("/api/v4/main-account/withdraw", "a rule must name 'tag:withdrawal' or the operation"),
+        ("/api/v4/brand/new", "is in no table of the venue's operations"),
+    ],
+)
+def test_a_refusal_says_what_a_rule_would_have_to_name(target: str, words: str) -> None:
+    """Who granted `sign` and wonders is told why it was not enough."""
+    with pytest.raises(PolicyDenied, match=words):
+        policy("allow: [sign]").require(ask(target=target))

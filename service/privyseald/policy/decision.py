@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from privyseald.errors import PolicyDenied
-from privyseald.policy.question import Question
+from privyseald.policy.question import SENSITIVE, Question
 from privyseald.policy.rule import Effect, Limit, Rule
 
 
@@ -59,18 +59,12 @@ def why_denied(question: Question, readings: list[RuleReading]) -> str:
     nearest = max(allowing, key=lambda each: _NEARNESS[each.reading], default=None)
     if nearest is None:
         return "no rule allows this caller anything of the kind"
-    name, request = nearest.rule.name, question.request
-    unlisted = ""
-    if request is not None and None in question.operations:
-        unlisted = (
-            f": {request.method} {question.path} is in no table of the venue's operations, so "
-            "that a rule must name its path, or 'sign-unlisted'"
-        )
+    name = nearest.rule.name
     return {
         Reading.OTHER_CALLER: "no rule allows this caller anything of the kind",
         Reading.OTHER_KEY: "no rule that allows it to this caller names the key",
         Reading.OTHER_VENUE: "no rule that allows it to this caller on this key names the venue",
-        Reading.OTHER_REQUEST: f"no rule of this caller and key selects it{unlisted}",
+        Reading.OTHER_REQUEST: f"no rule of this caller and key selects it{_what_would(question)}",
         Reading.BEARER: (
             f"rule '{name}' would allow it, but a signature of this venue binds no request, so "
             "that it is as good as the key: the rule needs 'accept_bearer: true'"
@@ -79,6 +73,21 @@ def why_denied(question: Question, readings: list[RuleReading]) -> str:
         Reading.CONDITION_FAILED: f"the condition of rule '{name}' is not met",
         Reading.MATCHES: "the signature could be used for another operation, which is not allowed",
     }[nearest.reading]
+
+
+def _what_would(question: Question) -> str:
+    """Return what a rule would have to name, where plain `sign` does not take the request."""
+    request = question.request
+    operation = question.operations[0] if question.operations else None
+    if request is not None and operation is None:
+        return (
+            f": {request.method} {question.path} is in no table of the venue's operations, so "
+            "that a rule must name its path, or 'sign-unlisted'"
+        )
+    tags = sorted(SENSITIVE.intersection(operation.tags)) if operation else []
+    if tags:
+        return f": 'sign' does not take it, a rule must name 'tag:{tags[0]}' or the operation"
+    return ""
 
 
 def _denies(each: RuleReading) -> bool:
