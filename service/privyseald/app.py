@@ -15,7 +15,7 @@ from privyseald.audit.checkpoint_key import (
 from privyseald.audit.log import AuditLog
 from privyseald.clock import Clock, SystemClock
 from privyseald.clock_offsets import ClockOffsets, OffsetRule
-from privyseald.config import LONGEST_SHARED_OFFSET_MS, Config
+from privyseald.config import LONGEST_SHARED_OFFSET_MS, Config, ServerConfig
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import PrivysealError, Unavailable
 from privyseald.holds.hold_file import HoldFile
@@ -29,9 +29,11 @@ from privyseald.open_store import open_store
 from privyseald.outbound.http import HttpOutbound
 from privyseald.policy.file import load_policy
 from privyseald.policy.policy import Policy
+from privyseald.rpc.admission import Bounds
 from privyseald.rpc.hold_servicer import HoldServicer
 from privyseald.rpc.key_servicer import KeyServicer
-from privyseald.rpc.pipeline import Limits, Pipeline
+from privyseald.rpc.pipeline import Pipeline
+from privyseald.rpc.priority import Priority
 from privyseald.rpc.procedures import procedures
 from privyseald.rpc.server import GrpcServer
 from privyseald.rpc.signing_servicer import SigningServicer
@@ -204,8 +206,7 @@ class App:
                 KillSwitch(policy, venues, shared_holds, clock)
             ),
         }
-        limits = Limits(config.server.max_concurrent_rpcs, config.server.max_message_bytes)
-        pipeline = Pipeline(self._audit, clock, limits, holds)
+        pipeline = Pipeline(self._audit, clock, _bounds(config.server), Priority(venues), holds)
         self.edge = open_doors(config.server, clock, self._open)
         self.server = GrpcServer(
             procedures(servicers),
@@ -337,6 +338,12 @@ def make_venues(config: Config) -> Venues:
         return Venues({name: venue.base_urls for name, venue in config.venues.items()})
     except PrivysealError as error:
         raise ConfigInvalid(f"venues: {error.message}") from error
+
+
+def _bounds(server: ServerConfig) -> Bounds:
+    """Return how much is taken on."""
+    of_one = server.max_concurrent_rpcs_per_caller or max(server.max_concurrent_rpcs // 2, 1)
+    return Bounds(server.max_concurrent_rpcs, of_one, server.max_message_bytes)
 
 
 def _offset_rules(config: Config) -> dict[str, OffsetRule]:

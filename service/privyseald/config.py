@@ -50,6 +50,7 @@ class ServerConfig(Section):
     reflection: bool = False
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     max_concurrent_rpcs: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    max_concurrent_rpcs_per_caller: Annotated[int, Field(ge=1, le=100_000)] | None = None
     max_streams: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     max_message_bytes: Annotated[int, Field(ge=1_024, le=16_777_216)] = 1_048_576
     drain_delay_ms: Milliseconds = 5_000

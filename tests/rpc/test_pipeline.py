@@ -20,8 +20,11 @@ from privyseald.holds.holds import Holds
 from privyseald.holds.known_holds import KnownHolds
 from privyseald.key import Key, KeyState
 from privyseald.log import configure_log
+from privyseald.rpc.admission import Bounds
 from privyseald.rpc.call import Call, Procedure
-from privyseald.rpc.pipeline import Limits, Pipeline, RpcFailed
+from privyseald.rpc.pipeline import Pipeline, RpcFailed
+from privyseald.rpc.priority import Priority
+from privyseald.venues.registry import Venues
 from service import failure_in
 
 _CALLER = Caller("spiffe://privyseal.test/operator", "mtls-spiffe")
@@ -40,12 +43,14 @@ def log() -> Iterator[io.StringIO]:
 
 @asynccontextmanager
 async def pipeline(
-    audit_file: Path, limits: Limits | None = None, holds: Holds | None = None
+    audit_file: Path, bounds: Bounds | None = None, holds: Holds | None = None
 ) -> AsyncIterator[Pipeline]:
     """Open a pipeline that writes to a file."""
     audit = AuditLog.open(AuditConfig(file=audit_file), FakeClock())
     await audit.start()
-    yield Pipeline(audit, FakeClock(), limits or Limits(), holds or Holds(FakeClock()))
+    yield Pipeline(
+        audit, FakeClock(), bounds or Bounds(), Priority(Venues()), holds or Holds(FakeClock())
+    )
     await audit.close()
 
 
@@ -122,7 +127,7 @@ async def test_nothing_is_begun_without_an_audit_log(log: io.StringIO) -> None:
 
 async def test_an_rpc_that_is_over_makes_room(tmp_path: Path) -> None:
     """The count of RPCs under way goes down after failures and cancellations too."""
-    async with pipeline(tmp_path / "audit.jsonl", Limits(concurrent_rpcs=1)) as one_at_a_time:
+    async with pipeline(tmp_path / "audit.jsonl", Bounds(concurrent_rpcs=1)) as one_at_a_time:
         for _ in range(3):
             task = asyncio.ensure_future(one_at_a_time.run(procedure(waits), b"", lambda: _CALLER))
             await asyncio.sleep(0)

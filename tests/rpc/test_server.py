@@ -192,7 +192,8 @@ async def test_too_much_at_once_is_shed(tmp_path: Path) -> None:
         assert (
             Failure(
                 "RESOURCE_EXHAUSTED",
-                "more than 1 RPCs are under way; try again soon",
+                "this server takes no more than 1 RPCs of this kind at once, and they are under "
+                "way; nothing was begun: try again soon, here or at another server",
                 "OVERLOADED",
                 retry_after_ms=100,
             )

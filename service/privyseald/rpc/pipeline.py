@@ -1,5 +1,5 @@
-"""What happens to every RPC: identity, holds on the caller, message, servicer, status, audit line.
-In this order.
+"""What happens to every RPC: identity, holds on the caller, message, a place, servicer, status,
+audit line. In this order.
 
 Nothing here knows a transport: bytes and a caller come in, bytes or a status go out.
 """
@@ -7,7 +7,7 @@ Nothing here knows a transport: bytes and a caller come in, bytes or a status go
 import asyncio
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
 
 import structlog
 from google.protobuf.message import DecodeError, Message
@@ -25,7 +25,9 @@ from privyseald.errors import (
     PrivysealError,
 )
 from privyseald.holds.holds import Holds
+from privyseald.rpc.admission import Admission, Bounds
 from privyseald.rpc.call import Call, Procedure
+from privyseald.rpc.priority import Priority
 from privyseald.rpc.status import code_name, internal_status, status_of
 
 _log = structlog.get_logger("privyseald.rpc")
@@ -39,36 +41,52 @@ class RpcFailed(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much is taken on: RPCs at once, bytes of a request."""
-
-    concurrent_rpcs: int = 1_000
-    message_bytes: int = 1_048_576
+def _no_deadline() -> None:
+    return None
 
 
 class Pipeline:
     """Runs RPCs. The one place where an exception that nobody foresaw is caught."""
 
-    def __init__(self, audit: AuditLog, clock: Clock, limits: Limits, holds: Holds) -> None:
+    def __init__(
+        self,
+        audit: AuditLog,
+        clock: Clock,
+        bounds: Bounds,
+        priority: Priority,
+        holds: Holds,
+    ) -> None:
         self._audit = audit
         self._clock = clock
-        self._limits = limits
+        self._longest_message = bounds.message_bytes
+        self._admission = Admission(bounds, priority)
         self._holds = holds
-        self._under_way = 0
 
-    async def run(self, procedure: Procedure, raw: bytes, identify: Callable[[], Caller]) -> bytes:
+    async def run(
+        self,
+        procedure: Procedure,
+        raw: bytes,
+        identify: Callable[[], Caller],
+        time_left: Callable[[], float | None] = _no_deadline,
+    ) -> bytes:
         """Return the response's bytes, audited. Raises RpcFailed, audited too.
 
-        While the audit log can't take more, nothing is begun.
+        While the audit log can't take more, nothing is begun; nor where no `time_left` (in
+        seconds), for nobody waits for the answer.
         """
         self.check_room()
         started_us = self._clock.time_us()
         entry = Entry(procedure.name)
         parts: list[Entry] = []
-        self._under_way += 1
+        places = ExitStack()
         try:
-            answer, call = await self._answer(procedure, raw, identify, entry, parts)
+            caller = self.admit(identify, entry)
+            request = self.parse(procedure, raw, entry)
+            _check_time(time_left())
+            places.enter_context(self._admission.enter(procedure.name, caller, request))
+            call = Call(caller, entry, parts)
+            response: Message = await procedure.method(request, call)
+            answer = response.SerializeToString()
         except PrivysealError as error:
             status = status_of(error)
             entry.reason = error.reason
@@ -90,29 +108,10 @@ class Pipeline:
             else:
                 return answer
         finally:
-            self._under_way -= 1
+            places.close()
         entry.code, entry.decision = code_name(status.code), "refused"
         await self.write(entry, started_us, parts)
         raise RpcFailed(status)
-
-    async def _answer(
-        self,
-        procedure: Procedure,
-        raw: bytes,
-        identify: Callable[[], Caller],
-        entry: Entry,
-        parts: list[Entry],
-    ) -> tuple[bytes, Call]:
-        caller = self.admit(identify, entry)
-        if self._under_way > self._limits.concurrent_rpcs:
-            raise Overloaded(
-                f"more than {self._limits.concurrent_rpcs} RPCs are under way; try again soon",
-                retry_after_ms=100,
-            )
-        request = self.parse(procedure, raw, entry)
-        call = Call(caller, entry, parts)
-        response: Message = await procedure.method(request, call)
-        return response.SerializeToString(), call
 
     def check_uses(self, call: Call) -> None:
         """Return if the answer may still go out: its audit line may have taken a while. Raises
@@ -130,10 +129,10 @@ class Pipeline:
 
     def parse(self, procedure: Procedure, raw: bytes, entry: Entry) -> Message:
         """Return the message. Raises FieldInvalid where it is too long, MessageUnparseable."""
-        if len(raw) > self._limits.message_bytes:
+        if len(raw) > self._longest_message:
             raise FieldInvalid(
                 "message",
-                f"has {len(raw)} bytes; this server takes {self._limits.message_bytes}",
+                f"has {len(raw)} bytes; this server takes {self._longest_message}",
             )
         entry.request_sha256 = hashlib.sha256(raw).hexdigest()
         try:
@@ -157,6 +156,16 @@ class Pipeline:
         except AuditUnavailable as error:
             _log.error("audit line not written", rpc=entry.rpc)
             raise RpcFailed(status_of(error)) from error
+
+
+def _check_time(left_s: float | None) -> None:
+    """Return if somebody still waits for the answer. Raises Overloaded."""
+    if left_s is not None and left_s <= 0:
+        raise Overloaded(
+            "the RPC's deadline passed before this server came to it, and nothing was begun; set "
+            "a later deadline, or send fewer at once",
+            retry_after_ms=100,
+        )
 
 
 def unforeseen(entry: Entry, error: Exception) -> status_pb2.Status:

@@ -129,7 +129,7 @@ class GrpcServer:
 
         async def behave(raw: bytes, context: Any) -> bytes:
             try:
-                return await run(procedure, raw, await prove(context))
+                return await run(procedure, raw, await prove(context), context.time_remaining)
             except RpcFailed as failure:
                 return await _abort(context, failure.status)
 
