@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from privyseald.errors import PolicyDenied
-from privyseald.policy.question import SENSITIVE, Question
+from privyseald.policy.question import Question
 from privyseald.policy.rule import Effect, Limit, Rule
+from privyseald.venues.operation_table import SENSITIVE
 
 
 class Reading(StrEnum):
