@@ -22,6 +22,7 @@ from privyseald.holds.hold_file import HoldFile
 from privyseald.holds.holds import Holds
 from privyseald.holds.shared_holds import SharedHolds
 from privyseald.idempotency.idempotency import Idempotency
+from privyseald.limits import Limits
 from privyseald.nonces import NonceSource
 from privyseald.open_doors import Edge, open_doors
 from privyseald.open_state import open_state
@@ -159,6 +160,7 @@ class App:
         open_key, nonces = OpenKey(cache, clock), NonceSource(state, clock, offsets.of)
         sessions, idempotency = Sessions(state, sealed, clock), Idempotency(sealed, clock)
         self._open.push_async_callback(sessions.settle)
+        limits = Limits(state, venues)
         holds, shared_holds = await self._open_holds(state, PurgeHeld(cache, sessions))
         open_session = OpenSession(holds, nonces, sessions, offsets)
         login = Login(policy, holds, open_key, open_session)
@@ -175,7 +177,7 @@ class App:
         )
         servicers = {
             "privyseal.v1.SigningService": SigningServicer(
-                Sign(policy, venues, holds, open_key, nonces, sessions, idempotency),
+                Sign(policy, venues, holds, open_key, nonces, sessions, idempotency, limits),
                 login,
                 Logout(policy, open_key, sessions, outbound),
                 WatchSession(login, open_key, open_session, sessions),

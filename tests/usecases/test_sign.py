@@ -11,6 +11,7 @@ from privyseald.errors import Held, StateUnavailable
 from privyseald.holds.hold import Scope, ScopeKind
 from privyseald.holds.known_holds import KnownHolds
 from privyseald.idempotency.idempotency import Idempotency
+from privyseald.limits import Limits
 from privyseald.nonces import NonceSource
 from privyseald.signing.signer import Credential, Signer
 from privyseald.state.embedded import EmbeddedState
@@ -58,6 +59,7 @@ class SigningDesk(Desk):
             NonceSource(self.state, self.clock),
             self.sessions,
             self.idempotency,
+            Limits(self.state, self.venues),
         )
 
         self.cache._prepare = lambda credential: match_venue(self._counted(credential), self.venues)

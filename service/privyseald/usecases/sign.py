@@ -6,10 +6,17 @@ from functools import partial
 
 from privyseald.audit.entry import Entry
 from privyseald.caller import Caller
-from privyseald.errors import BodyInvalid, FieldInvalid, IntentUnsupported
+from privyseald.errors import (
+    BodyInvalid,
+    FieldInvalid,
+    IntentUnsupported,
+    LimitExceeded,
+    PolicyDenied,
+)
 from privyseald.holds.holds import Holds
 from privyseald.idempotency.idempotency import Idempotency
 from privyseald.key import Key
+from privyseald.limits import Limits
 from privyseald.nonces import NonceSource
 from privyseald.policy.action import Action
 from privyseald.policy.decision import Decision, denied
@@ -68,7 +75,8 @@ class SignCommand:
 
 
 class Sign:
-    """Checks policy and holds, opens the key, reserves the nonce, signs: in this order.
+    """Checks policy and holds, opens the key, spends the rule's limits, reserves the nonce, signs:
+    in this order.
 
     Holds are looked at whenever time may have passed, at last before the answer is given.
     """
@@ -82,6 +90,7 @@ class Sign:
         nonces: NonceSource,
         sessions: Sessions,
         idempotency: Idempotency,
+        limits: Limits,
     ) -> None:
         self._policy = policy
         self._venues = venues
@@ -90,6 +99,7 @@ class Sign:
         self._nonces = nonces
         self._sessions = sessions
         self._idempotency = idempotency
+        self._limits = limits
         self._document_digest = DocumentDigest()
 
     async def __call__(self, caller: Caller, command: SignCommand, entry: Entry) -> Signed:
@@ -109,19 +119,26 @@ class Sign:
                 f"it signs {', '.join(sorted(opened.kind.intents)) or 'nothing by itself'}",
             )
         wish = wish_of(command.intent, opened)
-        decision = self._decide(caller, wish, opened, entry)
+        question = question_of(caller, wish, opened, self._venues)
+        decision = self._decide(question, entry)
         entry.rule = decision.rule
-        if command.validate_only:
-            if not isinstance(wish, HttpRequest):
-                await self._digest(wish)
-            return Signed(key, None)
-        signed = await self._idempotency.once(
-            f"sign/{caller.name}",
-            command.request_id,
-            command.fingerprint,
-            lambda: self._sign(wish, opened, check_holds),
-            SignedCodec(),
-        )
+        spend = partial(self._limits.spend, question, decision)
+        try:
+            if command.validate_only:
+                if not isinstance(wish, HttpRequest):
+                    await self._digest(wish)
+                await spend(look=True)
+                return Signed(key, None)
+            signed = await self._idempotency.once(
+                f"sign/{caller.name}",
+                command.request_id,
+                command.fingerprint,
+                lambda: self._sign(wish, opened, check_holds, spend),
+                SignedCodec(),
+            )
+        except (LimitExceeded, PolicyDenied) as error:
+            entry.limits = error.metadata.get("limit", "")
+            raise
         check_holds()
         entry.nonce = "" if signed.nonce is None else str(signed.nonce)
         return signed
@@ -130,9 +147,8 @@ class Sign:
         """Return if what was signed may still be handed out. Raises Held, StateUnavailable."""
         self._holds.check(caller, key.key_id, key.venue)
 
-    def _decide(self, caller: Caller, wish: Wish, opened: OpenedKey, entry: Entry) -> Decision:
+    def _decide(self, question: Question, entry: Entry) -> Decision:
         """Return the rule that allows exactly what will be signed. Raises PolicyDenied."""
-        question = question_of(caller, wish, opened, self._venues)
         decision = self._policy.decide(question)
         entry.shadow = " ".join(decision.shadow)
         if not decision.allowed:
@@ -140,10 +156,17 @@ class Sign:
             raise denied(question, decision)
         return decision
 
-    async def _sign(self, wish: Wish, opened: OpenedKey, check_holds: Callable[[], None]) -> Signed:
+    async def _sign(
+        self,
+        wish: Wish,
+        opened: OpenedKey,
+        check_holds: Callable[[], None],
+        spend: Callable[[], Awaitable[None]],
+    ) -> Signed:
         if isinstance(wish, HttpRequest):
-            return await self._sign_request(wish, opened, check_holds)
+            return await self._sign_request(wish, opened, check_holds, spend)
         digest = await self._digest(wish)
+        await spend()
         moment = await self._nonces.reserve(opened.credential.key, None)
         signer = opened.credential.signer
         check_holds()
@@ -154,7 +177,11 @@ class Sign:
         )
 
     async def _sign_request(
-        self, request: HttpRequest, opened: OpenedKey, check_holds: Callable[[], None]
+        self,
+        request: HttpRequest,
+        opened: OpenedKey,
+        check_holds: Callable[[], None],
+        spend: Callable[[], Awaitable[None]],
     ) -> Signed:
         credential, venue = opened.credential, opened.venue
         session: Session | None = None
@@ -171,6 +198,7 @@ class Sign:
             at_venue = session and session.shifted(moment.offset_ms)
             return venue.sign(request, credential, opened.environment, moment, at_venue)
 
+        await spend()
         moment, signed = await self._nonces.spend(credential.key, policy, sign)
         return Signed(
             credential.key, signed.shifted(-moment.offset_ms), moment.our_time_ms, moment.nonce
