@@ -10,6 +10,7 @@ from fakes import NOW_MS, FakeOutbound, credential
 from privyseald.errors import BodyInvalid, FieldInvalid, IntentUnsupported, ParameterReserved
 from privyseald.key import Algorithm
 from privyseald.venues.http_request import encode_query
+from privyseald.venues.likeness import likeness
 from privyseald.venues.registry import opens_sessions
 from privyseald.venues.venue import (
     Coverage,
@@ -99,7 +100,7 @@ async def test_the_testnet_has_its_own_chain_id_and_hosts() -> None:
         st.text(min_size=1, max_size=8).filter(lambda name: name not in {"user", "nonce"}),
         st.text(max_size=20),
         max_size=4,
-    )
+    ).filter(lambda parameters: len(parameters) == len(set(map(likeness, parameters))))
 )
 async def test_the_signed_text_is_the_sent_text(parameters: dict[str, str]) -> None:
     """Whatever the parameters are, the text is signed as it is sent, escapes included."""

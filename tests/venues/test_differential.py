@@ -28,6 +28,7 @@ import base64
 import json
 import random
 import string
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -98,18 +99,19 @@ class Requests:
         if depth and kind < 0.1:
             return [self.value(depth - 1) for _ in range(self._random.randint(0, 3))]
         if depth and kind < 0.2:
-            return {self.name(): self.value(depth - 1) for _ in range(self._random.randint(0, 3))}
+            names = apart(self.name() for _ in range(self._random.randint(0, 3)))
+            return {name: self.value(depth - 1) for name in names}
         return None if kind < 0.23 else self.scalar()
 
     def parameters(self, *reserved: str) -> dict[str, Value]:
         """A JSON body without the names that a signer adds."""
-        drawn = {self.name(): self.value() for _ in range(self._random.randint(0, 8))}
-        return {name: value for name, value in drawn.items() if name not in reserved}
+        names = apart(self.name() for _ in range(self._random.randint(0, 8)))
+        return {name: self.value() for name in names if name not in reserved}
 
     def flat(self, *reserved: str) -> dict[str, str]:
         """Parameters of a form: texts only, as a caller should give numbers too."""
-        drawn = {self.name(): self.text() for _ in range(self._random.randint(0, 8))}
-        return {name: value for name, value in drawn.items() if name not in reserved}
+        names = apart(self.name() for _ in range(self._random.randint(0, 8)))
+        return {name: self.text() for name in names if name not in reserved}
 
     def path(self) -> str:
         """One to three segments."""
@@ -123,6 +125,11 @@ class Requests:
     def nonce(self) -> int:
         """A time in milliseconds."""
         return NOW_MS + self._random.randint(0, 10**11)
+
+
+def apart(names: Iterable[str]) -> list[str]:
+    """Leave out names that differ in case alone: a body with two such is refused here."""
+    return list({name.lower(): name for name in names}.values())
 
 
 def frozen(exchange: Oracle, milliseconds: int) -> None:

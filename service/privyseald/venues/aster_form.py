@@ -10,7 +10,11 @@ from privyseald.venues.http_request import (
     form_text,
     parameter_names,
 )
+from privyseald.venues.likeness import check_bundle, likeness
 from privyseald.venues.venue import Environment
+
+# A digit, a capital or an escape at the body's beginning would make '1' a '10', 'BTC' a 'BTCUSDT'.
+_GOES_ON_NO_VALUE = {b"", *(bytes([letter]) for letter in b"abcdfghijklmnopqrstuvwxyz")}
 
 
 def _hosts(domain: str) -> tuple[tuple[str, str], ...]:
@@ -43,11 +47,19 @@ def normalise_form(request: HttpRequest, reserved: frozenset[str]) -> HttpReques
     in_body = parameter_names(form_text(request.body))
     check_parameters(in_query, reserved, "http_request.query")
     check_parameters(in_body, reserved, "http_request.body")
-    twice = set(in_query) & set(in_body)
+    twice = {likeness(name) for name in in_query} & {likeness(name) for name in in_body}
     if twice:
         raise FieldInvalid(
             "http_request.query",
             f"and the body both hold '{min(twice)[:64]}'; give each parameter once",
+        )
+    check_bundle([*in_query, *in_body], "http_request.query")
+    if request.query and request.body[:1] not in _GOES_ON_NO_VALUE:
+        raise FieldInvalid(
+            "http_request.body",
+            "begins with what could go on the query's last value, to which it is joined with "
+            "nothing between; put a parameter first that begins with another lower-case letter, "
+            "or give all in one place",
         )
     for encoded, place in ((request.query, "query"), (request.body.decode(), "body")):
         _check_marks(encoded, f"http_request.{place}")

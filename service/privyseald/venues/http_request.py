@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
 from privyseald.errors import BodyInvalid, FieldInvalid, ParameterReserved
 from privyseald.strict_json import JsonValue
+from privyseald.venues.likeness import likeness
 
 METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH"})
 FORM = "application/x-www-form-urlencoded"
@@ -88,20 +89,24 @@ def parameter(encoded: str, name: str) -> str | None:
 
 
 def check_parameters(names: list[str], reserved: frozenset[str], field_name: str) -> None:
-    """Raise where a name stands twice or is one that the signer adds."""
-    seen: set[str] = set()
+    """Raise where a name stands twice, in whatever spelling, or is one that the signer adds."""
+    seen: dict[str, str] = {}
+    added = {likeness(name) for name in reserved}
     for name in names:
         if not name:
             raise FieldInvalid(field_name, "has a parameter without a name; check for a stray '&'")
-        if name in reserved:
+        like = likeness(name)
+        if like in added:
             raise ParameterReserved(
                 field_name, f"holds '{_shown(name)}', which Privyseal adds itself; leave it out"
             )
-        if name in seen and not name.endswith("[]"):
+        if like in seen and (seen[like] != name or not name.endswith("[]")):
             raise FieldInvalid(
-                field_name, f"has the parameter '{_shown(name)}' twice; give each once"
+                field_name,
+                f"has the parameter '{_shown(name)}' twice, or one that some servers take for it; "
+                "give each once",
             )
-        seen.add(name)
+        seen[like] = name
 
 
 def form_text(body: bytes, field_name: str = "http_request.body") -> str:

@@ -16,6 +16,7 @@ from privyseald.strict_json import parse
 from privyseald.venues import kiiex_session
 from privyseald.venues.http_request import JSON, HttpRequest, check_parameters, parameter_names
 from privyseald.venues.kiiex_operations import OPERATIONS
+from privyseald.venues.likeness import check_keys
 from privyseald.venues.reading import Meaning, VenueTime, date_time, object_of
 from privyseald.venues.registry import register
 from privyseald.venues.signed import signed_request
@@ -100,6 +101,7 @@ class Kiiex:
         if request.content_type not in {"", JSON}:
             raise FieldInvalid("http_request.content_type", f"must be {JSON}, or empty")
         json = parse(request.body, "http_request.body")
+        check_keys(json, "http_request.body")
         return replace(request, content_type=JSON, json=json)
 
     def session_use(self, credential: Credential) -> SessionUse:

@@ -21,6 +21,7 @@ from privyseald.venues.http_request import (
     form_text,
     parameter_names,
 )
+from privyseald.venues.likeness import check_keys
 from privyseald.venues.nebulaex_operations import OPERATIONS
 from privyseald.venues.reading import Meaning, VenueTime, date_time, object_of
 from privyseald.venues.registry import register
@@ -92,6 +93,7 @@ class Nebulaex:
         kind = content_type.partition(";")[0].lower()
         if kind == JSON:
             json = parse(request.body, "http_request.body")
+            check_keys(json, "http_request.body")
             return replace(request, content_type=content_type, json=json)
         if kind != FORM:
             raise FieldInvalid("http_request.content_type", f"must be {JSON}, {FORM}, or empty")

@@ -16,6 +16,7 @@ from privyseald.signing.signer import Credential
 from privyseald.strict_json import compact, parse_object
 from privyseald.venues import whitebit_pricing
 from privyseald.venues.http_request import JSON, HttpRequest
+from privyseald.venues.likeness import check_bundle, check_keys, likeness
 from privyseald.venues.pricing import Notional
 from privyseald.venues.reading import Meaning, VenueTime, number_time, object_of
 from privyseald.venues.registry import register
@@ -38,7 +39,7 @@ from privyseald.venues.whitebit_operations import OPERATIONS
 _WINDOW_MS = 5_000
 _IN_WINDOW = NoncePolicy(NonceUnit.MS, NonceOrder.UNIQUE, _WINDOW_MS)
 _INCREASING = NoncePolicy(NonceUnit.MS, NonceOrder.INCREASING, None)
-_RESERVED = ("request", "nonce", "nonceWindow")
+_RESERVED = frozenset({"request", "nonce", "noncewindow"})
 _BODY = "http_request.body"
 # whitebit-exchange/docs data/error-codes.yaml gives the cause of the first as "Nonce value is
 # not greater than previous request"; it comes with HTTP 429 (ccxt PR #25353), and so does a
@@ -108,11 +109,13 @@ class Whitebit:
             raise FieldInvalid("http_request.path", "must be one of WhiteBIT's plain paths")
         body = request.body or b"{}"
         parameters = parse_object(body, _BODY)
-        for name in _RESERVED:
-            if name in parameters:
+        for name in parameters:
+            if likeness(name) in _RESERVED:
                 raise ParameterReserved(
-                    _BODY, f"holds '{name}', which Privyseal adds itself; leave it out"
+                    _BODY, f"holds '{name[:64]}', which Privyseal adds itself; leave it out"
                 )
+        check_keys(parameters, _BODY)
+        check_bundle(parameters, _BODY)
         return replace(request, body=compact(body), content_type=JSON, json=parameters)
 
     def nonce_policy(self, credential: Credential, session: Session | None) -> NoncePolicy:
