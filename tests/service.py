@@ -279,9 +279,12 @@ class Service:
 
     def audit_lines(self) -> list[dict[str, Any]]:
         """Return the audit log's lines about RPCs."""
+        return [line for line in self.all_audit_lines() if "rpc" in line]
+
+    def all_audit_lines(self) -> list[dict[str, Any]]:
+        """Return the audit log's lines, those about no RPC too."""
         path = self.directory / "audit.jsonl"
-        lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
-        return [line for line in lines if "rpc" in line]
+        return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
 async def eventually(is_so: Callable[[], Awaitable[bool]]) -> None:

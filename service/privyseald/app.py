@@ -28,8 +28,7 @@ from privyseald.open_doors import Edge, open_doors
 from privyseald.open_state import open_state
 from privyseald.open_store import open_store
 from privyseald.outbound.http import HttpOutbound
-from privyseald.policy.file import load_policy
-from privyseald.policy.policy import Policy
+from privyseald.policy.watch import PolicyEvent, PolicyNews, PolicyWatch
 from privyseald.rpc.admission import Bounds
 from privyseald.rpc.hold_servicer import HoldServicer
 from privyseald.rpc.key_servicer import KeyServicer
@@ -62,6 +61,7 @@ from privyseald.usecases.open_session import OpenSession
 from privyseald.usecases.purge_held import PurgeHeld
 from privyseald.usecases.reconcile import Reconcile
 from privyseald.usecases.reconcile_watch import ReconcileWatch
+from privyseald.usecases.record_policy import RecordPolicy
 from privyseald.usecases.renew_sessions import RenewSessions
 from privyseald.usecases.report_answer import ReportAnswer
 from privyseald.usecases.resync_nonce import ResyncNonce
@@ -103,6 +103,7 @@ class App:
         self._audit: AuditLog
         self.server: GrpcServer
         self.edge: Edge
+        self.policy_watch: PolicyWatch
 
     async def __aenter__(self) -> Self:
         """Start to serve. Raises ConfigInvalid; what was opened by then is closed."""
@@ -123,7 +124,8 @@ class App:
     async def _start(self) -> None:
         config, clock = self._config, self._clock
         venues = make_venues(config)
-        policy = Policy(load_policy(config.policy.file, venues), clock)
+        self.policy_watch = PolicyWatch(config.policy.file, venues, clock)
+        policy = self.policy_watch.policy
         escrow = Escrow.open_path(config.escrow_path, clock)
         self._open.callback(escrow.close)
         self._store = EscrowedStore(open_store(config, clock), escrow)
@@ -133,15 +135,7 @@ class App:
         sealed = SealedValues(state, lambda: own_sealing_key(self._store, "state"))
         opening = asyncio.create_task(_open_early(sealed))
         self._open.callback(opening.cancel)
-        self._audit = AuditLog.open(
-            config.audit,
-            clock,
-            worker=self._worker,
-            get_key=lambda: self._store.own_key("audit", generate_checkpoint_key),
-            values=sealed,
-        )
-        self._open.push_async_callback(self._audit.close)
-        await self._audit.start()
+        await self._open_audit(sealed)
         outbound = HttpOutbound(
             timeout_ms=config.outbound.timeout_ms,
             connect_timeout_ms=config.outbound.connect_timeout_ms,
@@ -242,6 +236,21 @@ class App:
         reconcile = Reconcile(self._store, escrow, clock, longest_ms=longest_ms)
         watch = asyncio.create_task(ReconcileWatch(reconcile, escrow, longest_ms=longest_ms).run())
         self._open.callback(watch.cancel)
+
+    async def _open_audit(self, sealed: SealedValues) -> None:
+        """Begin the audit log, with the policy that is in force, and let that follow its file."""
+        self._audit = AuditLog.open(
+            self._config.audit,
+            self._clock,
+            worker=self._worker,
+            get_key=lambda: self._store.own_key("audit", generate_checkpoint_key),
+            values=sealed,
+        )
+        self._open.push_async_callback(self._audit.close)
+        await self._audit.start()
+        record = RecordPolicy(self._audit)
+        await record(PolicyNews(PolicyEvent.LOADED, self.policy_watch.sha256))
+        self._open.callback(asyncio.create_task(self.policy_watch.run(record)).cancel)
 
     async def _open_holds(self, state: State, purge: PurgeHeld) -> tuple[Holds, SharedHolds]:
         config, holds = self._config, Holds(self._clock)

@@ -184,7 +184,7 @@ def test_a_served_log_verifies_with_the_key_of_its_store(tmp_path: Path) -> None
 
     assert 0 == exit_code, shown
     events = [line.get("event") for line in lines_of(directory / "audit.jsonl")]
-    assert ["start", "stop", "checkpoint"] * 2 == events
+    assert ["start", "policy-loaded", "stop", "checkpoint"] * 2 == events
 
 
 def test_the_key_of_a_store_in_use_is_in_the_server_s_log(site: Site) -> None:

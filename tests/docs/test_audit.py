@@ -5,10 +5,11 @@ from dataclasses import fields
 from pathlib import Path
 
 from privyseald.audit.entry import Entry
+from privyseald.policy.watch import PolicyEvent
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "audit.md").read_text()
-_ROW = re.compile(r"^\| `([a-z_0-9]+)` \|", re.MULTILINE)
+_ROW = re.compile(r"^\| `([a-z_0-9-]+)` \|", re.MULTILINE)
 _EVENT = re.compile(r'"event": "([a-z-]+)"')
 
 
@@ -26,12 +27,15 @@ def test_every_field_is_explained() -> None:
 
 
 def test_every_event_of_the_log_is_explained() -> None:
-    """Each event that the log writes by itself has a row, and no row is of none."""
+    """Each event that the log writes by itself, or that is of the policy, has a row, and no row
+    is of none.
+    """
     written = {
         name
         for file in (ROOT / "service/privyseald/audit").glob("*.py")
         for name in _EVENT.findall(file.read_text())
     }
 
+    written |= {each.value for each in PolicyEvent}
     assert written == set(rows("`event` | what happened | beside it"))
     assert "start" in written

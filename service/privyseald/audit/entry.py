@@ -28,3 +28,4 @@ class Entry:
     event: str = ""
     shadow: str = ""
     limits: str = ""
+    policy_sha256: str = ""

@@ -32,6 +32,8 @@ def load_policy(path: Path, venues: Venues) -> tuple[Rule, ...]:
 def read_policy(path: Path) -> str:
     """Return the text of a file. Raises ConfigInvalid."""
     try:
+        if not path.is_file():
+            raise FileNotFoundError(path)
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
