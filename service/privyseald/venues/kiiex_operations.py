@@ -87,7 +87,7 @@ OPERATIONS = (
     *_post("key-management", "AddUserAPIKey", "RemoveUserAPIKey", "RegisterNewDevice"),
     *_post("key-management", "Activate2FA", "EnableXP2FA"),
     *_post("key-management", "AddUserAffiliateTag", "UpdateUserAffiliateTag"),
-    *_post("key-management read", "GetUserAPIKeys"),
+    *_post("key-management", "GetUserAPIKeys"),
     # A user's settings as they are, secrets among them.
     *_post("key-management", "GetAllUnredactedUserConfigsForUser"),
     *_post("key-management", "GetUnredactedUserConfigByKey"),
