@@ -250,6 +250,10 @@ class Service:
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
         )
 
+    def take_policy(self, text: bytes) -> None:
+        """Have the next start take this policy."""
+        self._policy = text
+
     @property
     def ca_certificate(self) -> bytes:
         """The CA that signs the server's and the callers' certificates, as PEM."""
@@ -259,19 +263,25 @@ class Service:
         """Return stubs on a connection of its own, as this caller."""
         return await self.connect(self.certificate(caller))
 
-    async def connect(self, pem: Pem | None) -> Stubs:
-        """Return stubs on a connection with this certificate, or with none."""
+    async def connect(self, pem: Pem | None, port: int = 0) -> Stubs:
+        """Return stubs on a connection with this certificate, or with none, perhaps to another
+        port than the first.
+        """
         credentials = grpc.ssl_channel_credentials(
             self._ca.certificate,
             pem.private_key if pem else None,
             pem.certificate if pem else None,
         )
-        target = f"localhost:{self.app.server.port}"
+        target = f"localhost:{port or self.app.server.port}"
         return self._stubs(grpc.aio.secure_channel(target, credentials))
 
     async def connect_plaintext(self, port: int) -> Stubs:
         """Return stubs on a connection without TLS."""
         return self._stubs(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
+
+    async def connect_socket(self, path: Path) -> Stubs:
+        """Return stubs on a Unix socket."""
+        return self._stubs(grpc.aio.insecure_channel(f"unix:{path}"))
 
     def _stubs(self, channel: grpc.aio.Channel) -> Stubs:
         self._open.push_async_callback(channel.close)

@@ -109,7 +109,11 @@ def _context(variables: Mapping[str, CelValue]) -> "cel.Context":
 def _variables(question: Question, time_us: int) -> dict[str, CelValue]:
     caller = question.caller
     return {
-        "caller": {"name": caller.name, "method": caller.method},
+        "caller": {
+            "name": caller.name,
+            "method": caller.method,
+            "claims": dict(caller.claims),
+        },
         "key": _key(question),
         "request": _request(question),
         "typed_data": _typed_data(question),

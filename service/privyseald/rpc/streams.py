@@ -102,11 +102,12 @@ class Streams:
 
     async def _end_of(self, caller: Caller) -> None:
         """Return when the caller is proved no more; never, where the connection sees to that."""
-        while True:
-            # The clock may be set meanwhile, so it is looked at again and again.
+        if caller.expire_us is None:
+            await asyncio.get_running_loop().create_future()
+            return
+        while self._clock.time_us() < caller.expire_us:  # noqa: ASYNC110  # no event tells the time
+            # The clock may be set meanwhile.
             await asyncio.sleep(_LOOK_S)
-            if caller.expire_us is not None and self._clock.time_us() >= caller.expire_us:
-                return
 
 
 async def _until(
