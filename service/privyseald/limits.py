@@ -42,7 +42,7 @@ class Limits:
         """
         uses: dict[str, tuple[Charge, _Use]] = {}
         for rule, limit in decision.limits:
-            amount = self._cost(question, rule, limit) if limit.currency else 1
+            amount = cost_of(question, rule, limit, self._venues)
             if amount:
                 use = _Use(rule, limit, amount)
                 charge = _charge(use, question)
@@ -55,26 +55,31 @@ class Limits:
         if short is not None:
             raise _exceeded(uses[short.charge.name][1], question, short)
 
-    def _cost(self, question: Question, rule: str, limit: Limit) -> int:
-        """Return what the dearest use of the signature costs, in 10^-8 of the limit's currency."""
-        request, dearest = question.request, 0
-        if request is None:
-            raise _unpriced(question, rule, limit, "only requests have a price")
-        venue = self._venues.get(question.venue)
-        for operation in question.operations:
-            notional = price(venue, operation, request)
-            if notional is None:
-                why = "what it may cost can't be told; give price and quantity in the request"
-                raise _unpriced(question, rule, limit, why)
-            if notional.amount and notional.currency != limit.currency:
-                raise _unpriced(question, rule, limit, f"its price is in {notional.currency}")
-            dearest = max(dearest, notional.amount)
-        return dearest
+
+def cost_of(question: Question, rule: str, limit: Limit, venues: Venues) -> int:
+    """Return what a request takes from a limit: one, or what the dearest use of the signature
+    costs, in 10^-8 of the limit's currency. Raises PolicyDenied where that can't be told.
+    """
+    if not limit.currency:
+        return 1
+    request, dearest = question.request, 0
+    if request is None:
+        raise _unpriced(question, rule, limit, "only requests have a price")
+    venue = venues.get(question.venue)
+    for operation in question.operations:
+        notional = price(venue, operation, request)
+        if notional is None:
+            why = "what it may cost can't be told; give price and quantity in the request"
+            raise _unpriced(question, rule, limit, why)
+        if notional.amount and notional.currency != limit.currency:
+            raise _unpriced(question, rule, limit, f"its price is in {notional.currency}")
+        dearest = max(dearest, notional.amount)
+    return dearest
 
 
 def told(limit: Limit) -> str:
     """Return the limit in a few words, such as `rate 50 in 1s per caller, key`."""
-    what = f"notional {_coins(limit)}" if limit.currency else f"rate {limit.amount}"
+    what = f"{'notional' if limit.currency else 'rate'} {told_amount(limit.amount, limit)}"
     per = ", ".join(each for each in Per if each in limit.per)
     return f"{what} in {_window(limit)}{f' per {per}' if per else ''}"
 
@@ -133,8 +138,11 @@ def _unpriced(question: Question, rule: str, limit: Limit, why: str) -> PolicyDe
     )
 
 
-def _coins(limit: Limit) -> str:
-    whole, part = divmod(limit.amount, 10**PLACES)
+def told_amount(amount: int, limit: Limit) -> str:
+    """Return an amount of a limit's unit in a few words, such as `400 USDT`."""
+    if not limit.currency:
+        return str(amount)
+    whole, part = divmod(amount, 10**PLACES)
     digits = f"{whole}.{part:0{PLACES}}".rstrip("0").rstrip(".")
     return f"{digits} {limit.currency}"
 

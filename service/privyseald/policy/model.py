@@ -5,12 +5,36 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from privyseald.policy.action import Action
 from privyseald.policy.rule import Per
+from privyseald.policy.selectors import PACKS, UNLISTED
+from privyseald.venues.http_request import METHODS
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Pattern = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+$")]
-Selector = Annotated[str, Field(min_length=1, max_length=256)]
-Window = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(ms|s|m|h|d)$", examples=["1s", "24h"])]
+Selector = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=256,
+        # What editors offer. What a selector means is decided by `parse_selectors`.
+        json_schema_extra={
+            "anyOf": [
+                {"enum": [*(each.value for each in Action), UNLISTED, *PACKS]},
+                {"pattern": "^(tag|op):."},
+                {"pattern": rf"^(\*|{'|'.join(sorted(METHODS))}) /"},
+            ]
+        },
+    ),
+]
+Window = Annotated[
+    str,
+    Field(
+        pattern=r"^[1-9][0-9]{0,5}(ms|s|m|h|d)$",
+        description="How long what was taken counts; at most 31 days.",
+        examples=["1s", "24h"],
+    ),
+]
 Notional = Annotated[
     str,
     Field(
@@ -31,10 +55,20 @@ class _Model(BaseModel):
 class LimitModel(_Model):
     """At most so many requests, or so much in worth, in any window of time."""
 
-    rate: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["rate"]}, {"required": ["notional"]}]}
+    )
+
+    rate: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = Field(
+        None, description="How many requests."
+    )
     notional: Notional | None = None
     window: Window
-    per: list[Per] = Field(default_factory=list, max_length=2)
+    per: list[Per] = Field(
+        default_factory=list,
+        max_length=2,
+        description="Whether each caller and each key has a limit of its own.",
+    )
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -54,16 +88,46 @@ class LimitModel(_Model):
 class RuleModel(_Model):
     """Who may do what with which keys, or who may not."""
 
-    name: Name
-    callers: list[Pattern] = Field(min_length=1)
-    keys: list[Pattern] = Field(min_length=1)
-    venues: list[Name] = Field(default_factory=list)
-    allow: list[Selector] = Field(default_factory=list)
-    deny: list[Selector] = Field(default_factory=list)
-    when: Annotated[str, Field(min_length=1)] | None = None
-    accept_bearer: bool = False
-    mode: Literal["enforce", "shadow"] = "enforce"
-    limits: list[LimitModel] = Field(default_factory=list, max_length=8)
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["allow"], "properties": {"allow": {"minItems": 1}}},
+                {"required": ["deny"], "properties": {"deny": {"minItems": 1}}},
+            ]
+        }
+    )
+
+    name: Name = Field(description="Names the rule in errors and in the audit log; unique.")
+    callers: list[Pattern] = Field(
+        min_length=1, description="Whom it speaks of; '*' stands for any characters."
+    )
+    keys: list[Pattern] = Field(
+        min_length=1, description="Ids of the keys it speaks of; '*' stands for any characters."
+    )
+    venues: list[Name] = Field(
+        default_factory=list, description="Of which venues these keys are; any, if left out."
+    )
+    allow: list[Selector] = Field(default_factory=list, description="What it allows.")
+    deny: list[Selector] = Field(
+        default_factory=list, description="What it denies, whatever other rules allow."
+    )
+    when: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="A condition in CEL. Where it can't be decided, the rule does not allow, and "
+        "does deny.",
+    )
+    accept_bearer: bool = Field(
+        default=False,
+        strict=True,
+        description="That signatures of nebulaex and kiiex, which cover no request, may be given "
+        "out by this rule.",
+    )
+    mode: Literal["enforce", "shadow"] = Field(
+        "enforce", description="In shadow, the rule decides nothing, and is told in the audit log."
+    )
+    limits: list[LimitModel] = Field(
+        default_factory=list, max_length=8, description="How much of what it allows."
+    )
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -79,5 +143,7 @@ class RuleModel(_Model):
 class FileModel(_Model):
     """The whole file."""
 
-    version: Literal[1]
-    rules: list[RuleModel] = Field(min_length=1)
+    version: Literal[1] = Field(description="The version of this form.")
+    rules: list[RuleModel] = Field(
+        min_length=1, description="What no rule allows is denied; deny beats allow."
+    )
