@@ -24,6 +24,9 @@ def test_a_venue_is_shown(site: Site) -> None:
     assert site.sandbox["venues"]["kiiex"] in shown
     assert "unique, in ms, within 5000 ms of the venue" in whitebit
     assert as_json["login_options"][0]["name"] == "credentials_in"
+    tags = {each["name"]: each["tags"] for each in as_json["operations"]}
+    assert tags["TransferFunds"] == ["transfer"]
+    assert tags["CancelOrder"] == ["trade", "cancel"]
 
 
 def test_a_venue_that_there_is_not(site: Site) -> None:

@@ -94,10 +94,10 @@ def test_an_order_with_another_requests_parameters_is_refused(venue: str, extra:
     pairs = f"{ORDER}&{extra}".split("&")
     shuffled = list(pairs)
     random.Random(7).shuffle(shuffled)  # noqa: S311
-    # Of V3, what is to be signed by `nonce`, `user`, `signer` may not stand twice.
     cased = [f"{name.upper()}={value}" for name, _, value in (p.partition("=") for p in pairs)]
     escaped = [f"%{ord(pair[0]):02x}{pair[1:]}" for pair in pairs]
-    for texts in (pairs, pairs[::-1], shuffled, cased, escaped):
+    marked = [f"_{pair.replace('=', '%5B0%5D=', 1)}" for pair in pairs]
+    for texts in (pairs, pairs[::-1], shuffled, cased, escaped, marked):
         for place in ("query", "body"):
             decision = decide(TRADER, venue, *ORDERS[venue], **{place: "&".join(texts)})
             assert not decision.allowed

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
 
 from privyseald.venues.http_request import HttpRequest, parameter_names
+from privyseald.venues.likeness import likeness
 from privyseald.venues.venue import Operation
 
 # Tags of what takes funds out, moves them, or changes who may do what. A rule must name them.
 SENSITIVE = frozenset({"withdrawal", "transfer", "key-management"})
 
 _ENDING = re.compile(r"(?:/|\s|\.(?:json|xml|txt|html|csv))+\Z")
+_CACHE = 1_024
 _NAMED_SEGMENT = re.compile(r"\\\{[^/}]*\\\}")
 
 
@@ -32,6 +34,7 @@ class OperationTable:
         self._patterns: list[tuple[str, re.Pattern[str], Operation]] = []
         self._binding: list[tuple[frozenset[str], Operation]] = []
         self._required: tuple[str, ...] = ()
+        self._usable: dict[tuple[str, ...], tuple[Operation, ...]] = {}
         self.names: frozenset[str] = frozenset()
         self.tags: frozenset[str] = frozenset()
         for operation in operations:
@@ -58,14 +61,24 @@ class OperationTable:
         """Return the operations whose required parameters are all among the request's.
 
         Where a signature binds parameters alone, it is good for each of them. A name counts in
-        any case, and also as the end of a longer one: where query and body are signed as one
+        any spelling, and also as the end of a longer one: where query and body are signed as one
         text, that text can be cut between them anywhere.
         """
         if not self._binding:
             return ()
+        names = _parameters_of(request)
+        found = self._usable.get(names)
+        if found is None:
+            if len(self._usable) >= _CACHE:
+                self._usable.clear()
+            found = self._usable[names] = self._find_usable(names)
+        return found
+
+    def _find_usable(self, names: Iterable[str]) -> tuple[Operation, ...]:
         ends = self._required
-        names = [name for name in _parameters_of(request) if name.endswith(ends)]
-        given = {end for end in ends for name in names if name.endswith(end)}
+        alike = (likeness(name.partition("[")[0]) for name in names)
+        near = [name for name in alike if name.endswith(ends)]
+        given = {end for end in ends for name in near if name.endswith(end)}
         return tuple(operation for required, operation in self._binding if required <= given)
 
     def _enter(self, operation: Operation) -> None:
@@ -76,18 +89,17 @@ class OperationTable:
         else:
             self._plain[operation.method, path] = operation
         if operation.required:
-            required = frozenset(name.lower() for name in operation.required)
+            required = frozenset(likeness(name) for name in operation.required)
             self._binding.append((required, operation))
             self._required = tuple(dict.fromkeys((*self._required, *sorted(required))))
         self.names |= {operation.name}
         self.tags |= set(operation.tags)
 
 
-def _parameters_of(request: HttpRequest) -> set[str]:
+def _parameters_of(request: HttpRequest) -> tuple[str, ...]:
     names = parameter_names(request.query)
     if isinstance(request.json, Mapping):
         names += request.json
     elif request.body:
         names += parameter_names(request.body.decode("ascii", "replace"))
-    # `amount[]` and ` amount` are `amount` to some servers.
-    return {name.partition("[")[0].strip().lower() for name in names}
+    return tuple(names)
