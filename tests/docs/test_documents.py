@@ -17,7 +17,8 @@ from fakes import FakeClock
 from privyseal.v1 import signing_service_pb2 as pb
 from privyseald.caller import Caller
 from privyseald.cli.app import app as cli
-from privyseald.config import Config
+from privyseald.config import Config, TlsConfig
+from privyseald.identity_config import IssuerConfig, JwtConfig, UnixSocketConfig
 from privyseald.policy.action import Action
 from privyseald.policy.file import parse_policy
 from privyseald.policy.policy import Policy
@@ -79,6 +80,9 @@ def test_the_whole_configuration_is_accepted() -> None:
         assert f"[{name}" in text, name
         for setting in getattr(section.annotation, "model_fields", {}):
             assert setting in text, f"{name}.{setting}"
+    for nested in (TlsConfig, JwtConfig, IssuerConfig, UnixSocketConfig):
+        stands = {name for name in nested.model_fields if re.search(rf"\b{name}( =|\.)", text)}
+        assert nested.model_fields.keys() == stands
 
 
 def test_the_example_policy_is_accepted() -> None:

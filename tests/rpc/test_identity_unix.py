@@ -10,7 +10,15 @@ import pytest
 from privyseal.v1 import venue_service_pb2
 from privyseald.app import App
 from privyseald.config_error import ConfigInvalid
-from service import NEBULAEX, OPERATOR, Service, failure_of, import_sandbox_key, sign_request
+from service import (
+    NEBULAEX,
+    OPERATOR,
+    Service,
+    Stubs,
+    failure_of,
+    import_sandbox_key,
+    sign_request,
+)
 from tokens import Issuer, bearer, jwt_section, policy
 
 _LIST = venue_service_pb2.ListVenuesRequest()
@@ -62,7 +70,7 @@ async def test_local_credentials_open_it_too(desk: Service, path: Path) -> None:
     """A client with gRPC's credentials for local connections gets in as one with none."""
     credentials = grpc.local_channel_credentials(grpc.LocalConnectionType.UDS)
     async with grpc.aio.secure_channel(f"unix:{path}", credentials) as channel:
-        await channel.unary_unary("/privyseal.v1.VenueService/ListVenues")(b"")
+        await Stubs(channel).venues.ListVenues(_LIST)
     assert desk.audit_lines()[-1]["caller"] == "unix:maker"
 
 

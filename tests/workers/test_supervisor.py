@@ -50,6 +50,25 @@ async def test_all_workers_have_one_configuration(tmp_path: Path) -> None:
         assert expected == json.loads((tmp_path / f"mood-{number}.config").read_text())
 
 
+async def test_all_workers_share_the_port_for_tokens(tmp_path: Path) -> None:
+    """It is reserved as the first port is, and keeps its number."""
+    issuer = {"issuer": "a", "audience": "b", "jwks_file": "c"}
+    crew = Crew(
+        tmp_path,
+        allow_plaintext_on_loopback=False,
+        tls={"certificate_file": "a", "private_key_file": "b", "client_ca_file": "c"},
+        jwt={"listen": "127.0.0.1:0", "issuers": {"desk": issuer}},
+    )
+    async with running(crew):
+        await crew.until_health(ready=True)
+        ports = (crew.supervisor.port, crew.supervisor.token_port)
+    assert 0 not in ports
+    for number in (1, 2):
+        server = json.loads((tmp_path / f"mood-{number}.config").read_text())["server"]
+        listens = (server["listen"], server["jwt"]["listen"])
+        assert listens == tuple(f"127.0.0.1:{port}" for port in ports)
+
+
 async def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
     """The other goes on; the service is ready again when the new one is."""
     crew = Crew(tmp_path)
