@@ -179,6 +179,18 @@ def test_who_may_only_read_signs_nothing_that_trades(
     assert (False, True) == (read.allowed, trade.allowed)
 
 
+@pytest.mark.parametrize("venue", ORDERS)
+def test_a_path_is_no_bound(venue: str) -> None:
+    """An order for futures is one for spot as well: a rule for one path allows neither."""
+    method, path = ORDERS[venue]
+    spot = path.replace("/fapi/", "/api/")
+    one = policy(f"allow: ['{method} {path}']")
+    two = policy(f"allow: ['{method} {path}', '{method} {spot}']")
+
+    assert not decide(one, venue, method, path, ORDER).allowed
+    assert decide(two, venue, method, path, ORDER).allowed
+
+
 def test_who_may_withdraw_may_not_transfer_by_it() -> None:
     """Each is asked for; a withdrawal has no `kindType`, so it is not good for the other."""
     rules = policy("allow: ['@withdrawals']")
