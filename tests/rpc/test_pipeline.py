@@ -163,3 +163,29 @@ async def test_a_hold_that_comes_while_the_line_is_written_counts(tmp_path: Path
     assert [("OK", ""), ("OK", ""), ("FAILED_PRECONDITION", "HELD")] == [
         (line["code"], line.get("reason", "")) for line in lines if "rpc" in line
     ]
+
+
+@pytest.mark.parametrize(
+    ("left_s", "begins"), [(None, True), (0.001, True), (0, False), (-1, False)]
+)
+async def test_what_nobody_waits_for_is_not_begun(
+    tmp_path: Path, left_s: float | None, begins: bool
+) -> None:
+    """Where the deadline has passed, the method is not called, and the line says why."""
+    audit, called = tmp_path / "audit.jsonl", []
+
+    async def answers(_request: Any, _call: Call) -> pb.GetVenueResponse:
+        called.append(True)
+        return pb.GetVenueResponse()
+
+    async with pipeline(audit) as pipes:
+        run = pipes.run(procedure(answers), b"", lambda: _CALLER, lambda: left_s)
+        if begins:
+            await run
+        else:
+            with pytest.raises(RpcFailed, match="deadline passed before"):
+                await run
+    assert begins == bool(called)
+    line = line_of_rpc(audit)
+    expected = ("OK", None) if begins else ("RESOURCE_EXHAUSTED", "OVERLOADED")
+    assert expected == (line["code"], line.get("reason"))
