@@ -5,8 +5,10 @@ number is its own text, so that no digit is lost: compare such with `cmp`.
 """
 
 import datetime as dt
+import logging
+import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from urllib.parse import unquote_plus
 
 import cel
@@ -14,11 +16,18 @@ import cel
 from privyseald.policy.question import Question
 from privyseald.strict_json import JsonValue, is_number
 from privyseald.venues.http_request import HttpRequest
+from privyseald.venues.venue import Operation
+
+# The library tells of each function that fails; what was asked for is no matter of the log.
+logging.getLogger("cel").setLevel(logging.CRITICAL)
 
 CelValue = None | bool | int | str | dt.datetime | list["CelValue"] | dict[str, "CelValue"]
 
 _INT64 = range(-(2**63), 2**63)
 _MAX_TEXT = 4_096
+# Python reads more as a number than any venue means by one: '1_0', ' 2', digits of all scripts.
+_NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
+_LONGEST_NUMBER = 400
 # What the library raises for a field that is missing, a type that does not fit, and the like.
 _FAILURES = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -32,18 +41,23 @@ class ConditionFailed(Exception):
 
 
 class Facts:
-    """What conditions see of one question; put together when the first one asks."""
+    """What conditions see of one use of what is asked for; put together when the first one asks.
 
-    def __init__(self, question: Question, time_us: int) -> None:
+    `use` is the place of an operation that the signature could be used for: the condition of a
+    rule that speaks of it must see that one's name and path, not what the caller says it is for.
+    """
+
+    def __init__(self, question: Question, time_us: int, use: int = 0) -> None:
         self._question = question
         self._time_us = time_us
+        self._use = use
         self._context: cel.Context | None = None
 
     @property
     def context(self) -> "cel.Context":
         """The variables and functions, as CEL takes them."""
         if self._context is None:
-            self._context = _context(_variables(self._question, self._time_us))
+            self._context = _context(_variables(self._question, self._time_us, self._use))
         return self._context
 
 
@@ -91,13 +105,10 @@ def compare(one: object, other: object) -> int:
 def _decimal(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise TypeError("cmp takes whole numbers and texts such as '0.25'")
-    try:
-        number = Decimal(value)
-    except InvalidOperation as error:
-        raise ValueError("cmp was given a text that is no number") from error
-    if not number.is_finite():
-        raise ValueError("cmp was given a text that is no finite number")
-    return number
+    text = str(value)
+    if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
+        raise ValueError("cmp was given a text that is no number")
+    return Decimal(text)
 
 
 def _context(variables: Mapping[str, CelValue]) -> "cel.Context":
@@ -106,7 +117,7 @@ def _context(variables: Mapping[str, CelValue]) -> "cel.Context":
     return context
 
 
-def _variables(question: Question, time_us: int) -> dict[str, CelValue]:
+def _variables(question: Question, time_us: int, use: int) -> dict[str, CelValue]:
     caller = question.caller
     return {
         "caller": {
@@ -115,7 +126,7 @@ def _variables(question: Question, time_us: int) -> dict[str, CelValue]:
             "claims": dict(caller.claims),
         },
         "key": _key(question),
-        "request": _request(question),
+        "request": _request(question, use),
         "typed_data": _typed_data(question),
         "time": dt.datetime.fromtimestamp(time_us // 1_000_000, dt.UTC),
     }
@@ -136,19 +147,26 @@ def _key(question: Question) -> dict[str, CelValue]:
     return known
 
 
-def _request(question: Question) -> dict[str, CelValue]:
+def _request(question: Question, use: int) -> dict[str, CelValue]:
     request = question.request
     if request is None:
         return {}
-    operation = question.operations[0] if question.operations else None
+    operation = question.operations[use] if question.operations else None
     return {
-        "method": request.method,
-        "path": request.path,
+        "method": operation.method if operation and use else request.method,
+        "path": _path(question, operation),
         "query": _pairs(request.query),
         "body": _body(request),
         "operation": operation.name if operation else "",
         "tags": list(operation.tags) if operation else [],
     }
+
+
+def _path(question: Question, operation: Operation | None) -> str:
+    """Return the path in its one spelling: the table's, else as path patterns see it."""
+    if operation is None or "{" in operation.path:
+        return question.path
+    return operation.path
 
 
 def _body(request: HttpRequest) -> CelValue:

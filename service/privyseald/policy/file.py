@@ -1,5 +1,6 @@
 """The policy file: YAML, read strictly, refused whole when any part of it is wrong."""
 
+import re
 from collections import Counter
 from decimal import Decimal
 from io import StringIO
@@ -19,6 +20,7 @@ from privyseald.venues.registry import Venues
 from privyseald.venues.venue import Coverage
 
 _MAX_BYTES = 4 * 1_048_576
+_OPEN_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*\*")
 _PER_COIN = 10**8
 
 Place = tuple[str | int, ...]
@@ -90,6 +92,7 @@ class _Reader:
         effect = Effect.ALLOW if rule.allow else Effect.DENY
         selectors = self._selectors((*place, effect.value), rule.allow or rule.deny)
         self._check_venues(place, rule, selectors)
+        self._check_callers((*place, "callers"), rule)
         return Rule(
             name=rule.name,
             effect=effect,
@@ -140,6 +143,16 @@ class _Reader:
                     f"a signature of {name} does not cover the request: whoever holds one may "
                     "send any request with it, a withdrawal too, so that this rule could not "
                     "hold; add 'accept_bearer: true' if that is accepted",
+                )
+
+    def _check_callers(self, place: Place, rule: RuleModel) -> None:
+        for index, name in enumerate(rule.callers):
+            if rule.allow and _OPEN_HOST.match(name):
+                raise self._wrong(
+                    (*place, index),
+                    "has '*' in the trust domain or host, and '*' stands for '/' too, so that "
+                    "callers of any other would match; write that part out, as in "
+                    "'spiffe://desk.example/*', or '*' for every caller",
                 )
 
     def _condition(self, place: Place, rule: RuleModel) -> Condition | None:

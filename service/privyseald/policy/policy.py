@@ -5,7 +5,7 @@ condition that can't be decided never allows: a rule that allows does not match,
 does.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from privyseald.caller import Caller
@@ -21,6 +21,7 @@ from privyseald.venues.venue import Coverage, Operation
 # No key has this id, so only rules for all keys (`*`) concern it.
 EVERY_KEY = "*"
 
+_ALLOW = Effect.ALLOW
 _CACHE = 50_000
 
 _Name = tuple[object, ...]
@@ -28,11 +29,12 @@ _Name = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The rules that may decide a kind of question. `allows` has a list for each operation that
-    the signature could be used for. Where no condition is among them, `decision` stands.
+    """The rules that may decide a kind of question: each that may deny beside the places of the
+    operations that it speaks of, and for each operation that the signature could be used for the
+    rules that may allow it. Where no condition is among them, `decision` stands.
     """
 
-    denies: tuple[Rule, ...]
+    denies: tuple[tuple[Rule, tuple[int, ...]], ...]
     allows: tuple[tuple[Rule, ...], ...]
     decision: Decision | None = None
 
@@ -79,15 +81,34 @@ class Policy:
             for rule in self._rules_of(caller.name, action)
         )
 
-    def admit(self, caller: Caller, action: Action, key_id: str) -> str:
+    def admit(
+        self,
+        caller: Caller,
+        action: Action,
+        key_id: str,
+        venue: str = "",
+        *,
+        in_shadow: bool = False,
+    ) -> str:
         """Return the first rule that could allow the caller such an action on the key, whatever
         the request: before the key is looked at, so that nobody finds out what keys there are.
-        Raises PolicyDenied.
+        Raises PolicyDenied, also where a rule denies all such actions. `in_shadow` lets rules in
+        shadow count, for who goes on to `decide`.
         """
-        for rule in self._rules_of(caller.name, action):
-            if rule.effect is Effect.ALLOW and rule.keys.fullmatch(key_id):
+        rules = [
+            rule
+            for rule in self._rules_of(caller.name, action)
+            if rule.keys.fullmatch(key_id)
+            and (not rule.venues or (venue in rule.venues if venue else rule.effect is _ALLOW))
+        ]
+        question = Question(caller, action, key_id, venue=venue)
+        for rule in rules:
+            if rule.denies_all(action):
+                why = f"rule '{rule.name}' denies it"
+                raise denied(question, Decision(allowed=False, rule=rule.name, why=why))
+        for rule in rules:
+            if rule.effect is _ALLOW and (in_shadow or not rule.shadow):
                 return rule.name
-        question = Question(caller, action, key_id)
         raise denied(question, Decision(allowed=False, why=self._why(question)))
 
     def require(self, question: Question) -> Decision:
@@ -122,7 +143,8 @@ class Policy:
 
     def explain(self, question: Question) -> list[RuleReading]:
         """Return how each rule reads the question, in the order of the file."""
-        facts = Facts(question, self._clock.time_us())
+        now_us = self._clock.time_us()
+        facts = [Facts(question, now_us, use) for use, _ in enumerate(_operations(question))]
         return [_read(rule, question, facts) for rule in self._rules]
 
     def _plan(self, question: Question) -> _Plan:
@@ -132,10 +154,9 @@ class Policy:
             if rule.keys.fullmatch(question.key_id) and _is_at_venue(rule, question)
         ]
         denies = tuple(
-            rule
+            (rule, uses)
             for rule in rules
-            if rule.effect is Effect.DENY
-            and any(_selects(rule, question, each) for each in _operations(question))
+            if rule.effect is Effect.DENY and (uses := _uses(rule, question))
         )
         allows = tuple(
             tuple(
@@ -148,23 +169,25 @@ class Policy:
             for each in _operations(question)
         )
         plan = _Plan(denies, allows)
-        if any(rule.condition for rule in (*denies, *(rule for each in allows for rule in each))):
+        deciding = (*(rule for rule, _ in denies), *(rule for each in allows for rule in each))
+        if any(rule.condition for rule in deciding):
             return plan
         return replace(plan, decision=self._evaluate(plan, question))
 
     def _evaluate(self, plan: _Plan, question: Question) -> Decision:
-        facts = Facts(question, self._clock.time_us())
+        now_us = self._clock.time_us()
+        facts = [Facts(question, now_us, use) for use in range(len(plan.allows))]
         shadow: list[str] = []
-        for rule in plan.denies:
-            if _reading(rule, facts) is Reading.CONDITION_FALSE:
+        for rule, uses in plan.denies:
+            if all(_reading(rule, facts[use]) is Reading.CONDITION_FALSE for use in uses):
                 continue
             if not rule.shadow:
                 why = f"rule '{rule.name}' denies it"
                 return Decision(allowed=False, rule=rule.name, shadow=tuple(shadow), why=why)
             shadow.append(rule.name)
         deciding: list[Rule] = []
-        for rules in plan.allows:
-            found = _first_that_allows(rules, facts, shadow)
+        for rules, of_use in zip(plan.allows, facts, strict=True):
+            found = _first_that_allows(rules, of_use, shadow)
             if found is None:
                 return Decision(allowed=False, shadow=tuple(shadow), why=self._why(question))
             deciding.append(found)
@@ -202,8 +225,14 @@ def _name(question: Question) -> _Name:
     )
 
 
-def _operations(question: Question) -> Iterator[Operation | None]:
-    yield from question.operations or (None,)
+def _operations(question: Question) -> tuple[Operation | None, ...]:
+    return question.operations or (None,)
+
+
+def _uses(rule: Rule, question: Question) -> tuple[int, ...]:
+    """Return the places of the operations that a rule speaks of."""
+    operations = enumerate(_operations(question))
+    return tuple(use for use, each in operations if _selects(rule, question, each))
 
 
 def _selects(rule: Rule, question: Question, operation: Operation | None) -> bool:
@@ -257,15 +286,18 @@ def _reading(rule: Rule, facts: Facts) -> Reading:
         return Reading.CONDITION_FAILED
 
 
-def _read(rule: Rule, question: Question, facts: Facts) -> RuleReading:
+def _read(rule: Rule, question: Question, facts: list[Facts]) -> RuleReading:
     reading = _passes_by(rule, question)
     if reading is not None or rule.condition is None:
         return RuleReading(rule, reading or Reading.MATCHES)
-    try:
-        holds = rule.condition.holds(facts)
-    except ConditionFailed as error:
-        return RuleReading(rule, Reading.CONDITION_FAILED, str(error))
-    return RuleReading(rule, Reading.MATCHES if holds else Reading.CONDITION_FALSE)
+    # Of a rule that allows, what it says of the named operation; of one that denies, the worst.
+    is_met = False
+    for use in _uses(rule, question) if rule.effect is Effect.DENY else (0,):
+        try:
+            is_met |= rule.condition.holds(facts[use])
+        except ConditionFailed as error:
+            return RuleReading(rule, Reading.CONDITION_FAILED, str(error))
+    return RuleReading(rule, Reading.MATCHES if is_met else Reading.CONDITION_FALSE)
 
 
 def _passes_by(rule: Rule, question: Question) -> Reading | None:

@@ -41,6 +41,12 @@ class Rule:
         """Whether it speaks to the caller of such an action."""
         return self.selectors.speaks_of(action) and self.callers.fullmatch(caller) is not None
 
+    def denies_all(self, action: Action) -> bool:
+        """Whether nothing of this action passes it, whatever the request and the key."""
+        if self.effect is Effect.ALLOW or self.shadow or self.condition is not None:
+            return False
+        return self.selectors.means_all(action)
+
 
 class Per(StrEnum):
     """What a limit is counted by, beside its rule."""

@@ -54,6 +54,10 @@ class Selectors:
             return True
         return action in self.actions
 
+    def means_all(self, action: Action) -> bool:
+        """Whether a deny rule with them means every wish of this action."""
+        return self.listed if action is Action.SIGN else action in self.actions
+
     def allow_action(self, venue: str, action: Action, operation: Operation | None) -> bool:
         """Whether an allow rule with them means an action. A document that does something
         sensitive must be named by its tag or operation beside the action.

@@ -22,6 +22,7 @@ from privyseald.errors import (
     FieldInvalid,
     MessageUnparseable,
     Overloaded,
+    PolicyDenied,
     PrivysealError,
 )
 from privyseald.holds.holds import Holds
@@ -90,6 +91,8 @@ class Pipeline:
         except PrivysealError as error:
             status = status_of(error)
             entry.reason = error.reason
+            if isinstance(error, PolicyDenied):
+                entry.rule = error.metadata.get("rule", "")
         except asyncio.CancelledError:
             entry.code, entry.decision = "CANCELLED", "cancelled"
             # Nobody waits for an answer any more.

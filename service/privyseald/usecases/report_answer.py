@@ -68,6 +68,7 @@ class ReportAnswer:
         opened = await self._open_key(report.key_id)
         key, numbers = opened.credential.key, numbers_of(opened)
         entry.venue, entry.key_version = key.venue, key.version
+        entry.rule = self._policy.admit(caller, Action.SIGN, report.key_id, key.venue)
         date = date_time(report.date)
         if date is not None:
             self._offsets.report(key, date, report.sign_time_ms)

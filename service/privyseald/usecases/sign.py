@@ -12,6 +12,7 @@ from privyseald.errors import (
     IntentUnsupported,
     LimitExceeded,
     PolicyDenied,
+    PrivysealError,
 )
 from privyseald.holds.holds import Holds
 from privyseald.idempotency.idempotency import Idempotency
@@ -105,9 +106,9 @@ class Sign:
     async def __call__(self, caller: Caller, command: SignCommand, entry: Entry) -> Signed:
         """Return the signed bytes. Raises any PrivysealError but the venue's own."""
         action, intent = ACTIONS[type(command.intent)]
-        entry.rule = self._policy.admit(caller, action, command.key_id)
+        entry.rule = self._policy.admit(caller, action, command.key_id, in_shadow=True)
         self._holds.check(caller, command.key_id)
-        opened = await self._open_key(command.key_id, command.key_version)
+        opened = await self._open(caller, action, command)
         key = opened.credential.key
         entry.venue, entry.key_version = key.venue, key.version
         check_holds = partial(self.check_holds, caller, key)
@@ -120,6 +121,7 @@ class Sign:
             )
         wish = wish_of(command.intent, opened)
         question = question_of(caller, wish, opened, self._venues)
+        rules = self._policy.rules
         decision = self._decide(question, entry)
         entry.rule = decision.rule
         spend = partial(self._limits.spend, question, decision)
@@ -140,8 +142,19 @@ class Sign:
             entry.limits = error.metadata.get("limit", "")
             raise
         check_holds()
+        if self._policy.rules is not rules:
+            # They were replaced meanwhile, and may have taken the right away.
+            self._decide(question, entry)
         entry.nonce = "" if signed.nonce is None else str(signed.nonce)
         return signed
+
+    async def _open(self, caller: Caller, action: Action, command: SignCommand) -> OpenedKey:
+        try:
+            return await self._open_key(command.key_id, command.key_version)
+        except PrivysealError:
+            # Why not is for callers alone whom a rule in force lets sign; not for shadow's.
+            self._policy.admit(caller, action, command.key_id)
+            raise
 
     def check_holds(self, caller: Caller, key: Key) -> None:
         """Return if what was signed may still be handed out. Raises Held, StateUnavailable."""
