@@ -2,6 +2,7 @@ import pytest
 
 from fakes import FakeClock, FakeState
 from privyseald.caller import Caller
+from privyseald.config_error import ConfigInvalid
 from privyseald.errors import LimitExceeded, PolicyDenied, StateUnavailable
 from privyseald.key import Key, KeyState
 from privyseald.limits import Limits, told
@@ -284,3 +285,16 @@ async def test_a_signature_for_several_operations_is_limited_as_each_is(desk: De
 def test_a_limit_is_told_as_it_is_written(limit: Limit, expected: str) -> None:
     """With the largest unit of time that is exact, and no digit lost."""
     assert expected == told(limit)
+
+
+@pytest.mark.parametrize("allow", ["[login]", "[create-key, read-key]"])
+def test_a_rule_that_signs_nothing_has_no_limits(allow: str) -> None:
+    """They would hold for nothing, so the file does not load, and says where and why."""
+    with pytest.raises(ConfigInvalid, match=r"line 3: rules\[0\]\.limits: limits count signatures"):
+        of_all("{rate: 1, window: 1s}", allow)
+
+
+@pytest.mark.parametrize("allow", ["[sign-message]", "[login, sign]", "['tag:trade']"])
+def test_a_rule_that_signs_something_has_limits(allow: str) -> None:
+    """Whatever else it allows."""
+    assert of_all("{rate: 1, window: 1s}", allow).rules[0].limits

@@ -12,6 +12,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from privyseald.config_error import ConfigInvalid
+from privyseald.policy.action import Action
 from privyseald.policy.condition import Condition, ConditionInvalid
 from privyseald.policy.model import FileModel, LimitModel, RuleModel
 from privyseald.policy.rule import Effect, Limit, Rule, patterns
@@ -22,6 +23,7 @@ from privyseald.venues.venue import Coverage
 _MAX_BYTES = 4 * 1_048_576
 _OPEN_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*\*")
 _PER_COIN = 10**8
+_SIGNING = (Action.SIGN, Action.SIGN_MESSAGE, Action.SIGN_TYPED_DATA)
 
 Place = tuple[str | int, ...]
 
@@ -92,6 +94,7 @@ class _Reader:
         effect = Effect.ALLOW if rule.allow else Effect.DENY
         selectors = self._selectors((*place, effect.value), rule.allow or rule.deny)
         self._check_venues(place, rule, selectors)
+        self._check_limits((*place, "limits"), rule, selectors)
         self._check_callers((*place, "callers"), rule)
         return Rule(
             name=rule.name,
@@ -154,6 +157,14 @@ class _Reader:
                     "callers of any other would match; write that part out, as in "
                     "'spiffe://desk.example/*', or '*' for every caller",
                 )
+
+    def _check_limits(self, place: Place, rule: RuleModel, selectors: Selectors) -> None:
+        if rule.limits and not any(map(selectors.speaks_of, _SIGNING)):
+            raise self._wrong(
+                place,
+                "limits count signatures, and this rule allows none; leave them out, or give them "
+                "to a rule that allows 'sign'",
+            )
 
     def _condition(self, place: Place, rule: RuleModel) -> Condition | None:
         if rule.when is None:
