@@ -16,14 +16,22 @@ from privyseald.venues.venue import Operation
 # Tags of what takes funds out, moves them, or changes who may do what. A rule must name them.
 SENSITIVE = frozenset({"withdrawal", "transfer", "key-management"})
 
-_ENDING = re.compile(r"(?:/|\s|\.(?:json|xml|txt|html|csv))+\Z")
 _CACHE = 1_024
 _NAMED_SEGMENT = re.compile(r"\\\{[^/}]*\\\}")
 
 
 def canonical_path(path: str) -> str:
-    """Return the one spelling of a path that `make_request` took."""
-    return _ENDING.sub("", unquote(path).lower()) or "/"
+    """Return the one spelling of a path that `make_request` took: in lower case, without slashes,
+    dots and blanks at its end, and without any format's suffix.
+    """
+    path = unquote(path).lower()
+    while True:
+        path = path.rstrip().rstrip("/.")
+        above, slash, last = path.rpartition("/")
+        plain = last.partition(".")[0].rstrip()
+        if plain == last:
+            return path or "/"
+        path = above + slash + plain
 
 
 class OperationTable:
