@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from fakes import FakeClock
 from privyseal.v1 import signing_service_pb2 as pb
 from privyseal.v1 import venue_service_pb2
+from privyseald.rpc.identity import tokens as tokens_module
+from privyseald.rpc.identity.jws import Unverified, take_apart
 from service import (
     KIIEX,
     NEBULAEX,
@@ -144,6 +146,7 @@ def _now() -> int:
         ({"exp": "soon"}, "lacks the time 'exp'"),
         ({"exp": 1e300}, "lacks the time 'exp'"),
         ({"nbf": 4_000_000_000}, "is not valid yet"),
+        ({"nbf": "never"}, "lacks the time 'nbf'"),
         ({"iat": 4_000_000_000, "exp": 4_000_000_060}, "is not valid yet"),
         ({"iat": 1_700_000_000}, "lives longer than this server takes"),
         ({"sub": None}, "claim 'sub' names no caller"),
@@ -497,3 +500,22 @@ async def test_tokens_stay_out_of_all_that_is_written(
             written += file.read_bytes().decode("latin-1")
     assert "CALLER_UNPROVED" in written
     assert [] == [part for part in parts if part in written]
+
+
+async def test_only_so_many_tokens_are_remembered(
+    desk: Service, stubs: Stubs, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest unused one goes first, and is verified again when it comes again."""
+    monkeypatch.setattr(tokens_module, "_KNOWN", 2)
+    verified: list[str] = []
+
+    def noted(token: str) -> Unverified:
+        verified.append(token)
+        return take_apart(token)
+
+    monkeypatch.setattr(tokens_module, "take_apart", noted)
+    first, second, third = (issuer.token(jti=str(each)) for each in range(3))
+    for token in (first, second, first, third, first, second):
+        await stubs.venues.ListVenues(_LIST, metadata=bearer(token))
+    assert verified == [first, second, third, second]
+    assert desk.audit_lines()[-1]["caller"] == MAKER

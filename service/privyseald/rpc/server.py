@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -125,21 +126,24 @@ class GrpcServer:
         return grpc.unary_unary_rpc_method_handler(self._unary(procedure))
 
     def _unary(self, procedure: Procedure) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        run, prove = self._pipeline.run, self._identity.prove
+        run, identity = self._pipeline.run, self._identity
 
         async def behave(raw: bytes, context: Any) -> bytes:
+            await identity.settle(context)
+            identify = partial(identity.caller_of, context)
             try:
-                return await run(procedure, raw, await prove(context), context.time_remaining)
+                return await run(procedure, raw, identify, context.time_remaining)
             except RpcFailed as failure:
                 return await _abort(context, failure.status)
 
         return behave
 
     def _streaming(self, procedure: Procedure) -> Callable[[bytes, Any], Awaitable[None]]:
-        run, prove = self._streams.run, self._identity.prove
+        run, identity = self._streams.run, self._identity
 
         async def behave(raw: bytes, context: Any) -> None:
-            answers = run(procedure, raw, await prove(context))
+            await identity.settle(context)
+            answers = run(procedure, raw, partial(identity.caller_of, context))
             try:
                 async with aclosing(answers):
                     async for answer in answers:

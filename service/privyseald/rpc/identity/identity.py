@@ -1,8 +1,7 @@
 """Who calls, decided once, at the edge: by certificate, by bearer token, or by the Unix socket."""
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import NoReturn, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from privyseald.caller import Caller
 from privyseald.errors import CallerUnproved
@@ -70,30 +69,16 @@ class Identity:
             "'authorization: Bearer TOKEN'"
         )
 
-    async def prove(self, peer: Peer) -> Callable[[], Caller]:
-        """Return what says who calls, or raises. Waits, for a moment, where the issuer's keys are
-        being asked for the token's.
-        """
-        try:
-            caller = self.caller_of(peer)
-        except CallerUnproved as error:
-            if await self._may_be_known_now(peer):
-                return partial(self.caller_of, peer)
-            return partial(_refuse, error)
-        return lambda: caller
-
-    async def _may_be_known_now(self, peer: Peer) -> bool:
-        if self._tokens is None:
-            return False
+    async def settle(self, peer: Peer) -> None:
+        """Wait, for a moment, where the issuer's keys are being asked for the token's."""
+        if self._tokens is None or not self._tokens.may_wait:
+            return
         try:
             token = bearer_token(peer.invocation_metadata() or ())
         except CallerUnproved:
-            return False
-        return token is not None and await self._tokens.settle(token)
-
-
-def _refuse(error: CallerUnproved) -> NoReturn:
-    raise error
+            return
+        if token is not None:
+            await self._tokens.settle(token)
 
 
 def _is_local(auth_context: Mapping[str, Iterable[bytes]]) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from privyseald.caller import Caller
 from privyseald.errors import CallerUnproved
@@ -124,7 +124,11 @@ class Issuer:
 def _time_us(claims: Mapping[str, JsonValue], name: str) -> int:
     """Return a NumericDate (RFC 7519 section 2), in microseconds. Raises CallerUnproved."""
     value = claims.get(name)
-    seconds = Decimal(value) if isinstance(value, str) and is_number(value) else None
+    try:
+        seconds = Decimal(value) if isinstance(value, str) and is_number(value) else None
+    except InvalidOperation:
+        # An exponent beyond what Python counts.
+        seconds = None
     if seconds is None or not 0 <= seconds <= _LATEST_S:
         raise CallerUnproved(
             f"the token lacks the time '{name}' in seconds; have its issuer add that"

@@ -91,7 +91,7 @@ def _public_key(each: Mapping[str, JsonValue]) -> PublicKey | None:
     try:
         key = read(document)
     except (jwt.InvalidKeyError, ValueError, TypeError) as error:
-        raise KeySetInvalid(f"has a {document['kty']} key that is malformed") from error
+        raise KeySetInvalid(f"has a malformed key of kty {document['kty']}") from error
     if key is None or "alg" not in document:
         return key
     algorithms = key.algorithms & {document["alg"]}

@@ -38,6 +38,8 @@ class KeySetUrl:
     `token` returns what the issuer itself wants to see as a bearer token, where it does.
     """
 
+    answers_wishes = True
+
     def __init__(
         self,
         alias: str,

@@ -7,7 +7,12 @@ from privyseald.rpc.identity.key_set import KeySet
 
 
 class KeySource(Protocol):
-    """Knows an issuer's keys, and keeps the last good ones where new ones can't be had."""
+    """Knows an issuer's keys, and keeps the last good ones where new ones can't be had.
+
+    `answers_wishes` is whether `want` ever does anything.
+    """
+
+    answers_wishes: bool
 
     @property
     def current(self) -> KeySet | None:

@@ -25,6 +25,7 @@ class Tokens:
         self._issuers = {issuer.rule.issuer: issuer for issuer in issuers}
         self._clock = clock
         self._max_bytes = max_bytes
+        self._may_wait = any(issuer.source.answers_wishes for issuer in issuers)
         self._known: OrderedDict[bytes, tuple[Caller, Issuer, KeySet]] = OrderedDict()
 
     def caller_of(self, token: str) -> Caller:
@@ -47,25 +48,29 @@ class Tokens:
         self._known[digest] = caller, issuer, key_set
         return caller
 
-    async def settle(self, token: str) -> bool:
-        """Return whether it is worth to look at a refused token again: its key was unknown, and
-        its issuer has been asked for keys meanwhile.
+    @property
+    def may_wait(self) -> bool:
+        """Whether there are issuers whose keys come when a token asks for them."""
+        return self._may_wait
+
+    async def settle(self, token: str) -> None:
+        """Return when the token can be looked at: at once, unless its key is unknown and its
+        issuer can be asked for keys now.
         """
         try:
-            self._digest(token)
+            if self._digest(token) in self._known:
+                return
             apart = take_apart(token)
             source = self._issuer_of(apart).source
         except CallerUnproved:
-            return False
+            return
         if source.current is not None and apart.key_id in source.current.keys:
-            return False
+            return
         answered = source.want()
-        if answered is None:
-            return False
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE_S):
-                await answered.wait()
-        return True
+        if answered is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE_S):
+                    await answered.wait()
 
     async def run(self) -> None:
         """Keep the issuers' keys fresh until cancelled."""
