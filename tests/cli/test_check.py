@@ -78,49 +78,6 @@ def test_what_serve_would_refuse_is_refused(
     assert words in result.stderr
 
 
-def test_a_good_policy_can_be_enforced(config_file: Path) -> None:
-    """`policy check` says ok and names the file."""
-    policy_file = config_file.with_name("policy.yaml")
-    result = privyseal("policy", "check", str(policy_file))
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"ok: {policy_file} can be enforced\n"
-
-
-_RULE = "  - {name: a, callers: [x], keys: [y], allow: [sign]}\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("version: 1\nrules:\n  - name: a\n callers: []", "is not YAML"),
-        ("version: 1\nrules: []\n", "rules: "),
-        ("version: 2\nrules:\n" + _RULE, "version: "),
-        ("version: 1\nrules:\n" + _RULE + _RULE, "two rules are named 'a'"),
-        ("version: 1\nrules:\n" + _RULE.replace("sign", "fly"), "rules[0].allow[0]: "),
-        ("version: 1\nrules:\n" + _RULE.replace("allow", "forbid"), "rules[0]."),
-        ("version: 1\nversion: 1\nrules:\n" + _RULE, "is not YAML"),
-        ("", "the file: "),
-        ("- 1", "the file: "),
-    ],
-)
-def test_a_wrong_policy_is_told_with_its_place(tmp_path: Path, text: str, words: str) -> None:
-    """Exit code 2, with file and place, and no trace of the program."""
-    file = tmp_path / "policy.yaml"
-    file.write_text(text)
-    result = privyseal("policy", "check", str(file))
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert str(file) in result.stderr.replace("\n", "")
-    assert words in result.stderr
-    assert "Traceback" not in result.stderr
-
-
-def test_a_policy_that_is_not_there(tmp_path: Path) -> None:
-    """A file that can't be read is named."""
-    result = privyseal("policy", "check", str(tmp_path / "nothing.yaml"))
-    assert result.exit_code == 2
-    assert "nothing.yaml can't be read; give a YAML file" in result.stderr
-
-
 @pytest.mark.parametrize("arguments", [(), ("keys",), ("config",), ("policy",), ("venues",)])
 def test_without_a_command_there_is_help(arguments: tuple[str, ...]) -> None:
     """A bare group prints what it has, and counts as wrong usage."""

@@ -16,6 +16,7 @@ from privyseald.cli import (
     hold,
     init,
     keys,
+    policy,
     reconcile,
     sandbox,
     serve,
@@ -44,7 +45,7 @@ app.add_typer(hold.app, name="hold")
 app.add_typer(venues.app, name="venues")
 app.add_typer(audit.app, name="audit")
 app.add_typer(config.app, name="config")
-app.add_typer(config.policy_app, name="policy")
+app.add_typer(policy.app, name="policy")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,8 +1,6 @@
-"""`privyseal config check` and `privyseal policy check`: is what I wrote right?"""
+"""`privyseal config check`: is what I wrote right?"""
 
 import os
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -15,20 +13,13 @@ from privyseald.config_error import ConfigInvalid
 from privyseald.open_tokens import check_key_sets
 from privyseald.policy.file import load_policy
 from privyseald.tls_files import read_tls
-from privyseald.venues.registry import Venues
 
 app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
-policy_app = typer.Typer(no_args_is_help=True, help="Look at the policy.")
 
 
 @app.callback()
 def _config() -> None:
     """Look at the configuration."""
-
-
-@policy_app.callback()
-def _policy() -> None:
-    """Look at the policy."""
 
 
 @app.command("check")
@@ -49,18 +40,6 @@ def check(config_file: ConfigFile = CONFIG_FILE, as_json: Json = False) -> None:
         return
     print_facts(_flat(effective, ""))
     console.print("[green]ok[/green]: configuration and policy can be served")
-
-
-@policy_app.command("check")
-def policy_check(
-    file: Annotated[Path, typer.Argument(help="The policy file, in YAML.")],
-) -> None:
-    """Read a policy as 'serve' does."""
-    try:
-        load_policy(file, Venues())
-    except ConfigInvalid as error:
-        fail(str(error), USAGE)
-    console.print(f"[green]ok[/green]: {file} can be enforced")
 
 
 def _flat(value: object, name: str) -> list[tuple[str, str]]:

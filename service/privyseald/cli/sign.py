@@ -51,7 +51,7 @@ def sign(
     )
     request.http_request.method = method
     request.http_request.path = path
-    request.http_request.body = _body(body, body_file)
+    request.http_request.body = read_body(body, body_file)
     request.http_request.content_type = content_type
     with connect(client) as server:
         answer = server.call(server.signing.Sign, request)
@@ -133,7 +133,8 @@ def logout(key_id: KeyId, client: ClientFile = _CLIENT) -> None:
     console.print(f"{key_id} has no session now")
 
 
-def _body(body: str, body_file: str) -> bytes:
+def read_body(body: str, body_file: str) -> bytes:
+    """Return the one, or what is in the other. Ends the program where both are given."""
     if body and body_file:
         fail("give one of --body and --body-file", USAGE)
     if not body_file:

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from privyseald.policy.action import Action
 from privyseald.policy.rule import Per
@@ -12,6 +12,23 @@ from privyseald.venues.http_request import METHODS
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Pattern = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+$")]
+_KEY_PATTERN = r"[a-z0-9*][a-z0-9._*-]*"
+
+
+def _matches_key_ids(pattern: str) -> str:
+    if not re.fullmatch(_KEY_PATTERN, pattern):
+        raise ValueError(
+            "no key's id can match: ids are of a-z, 0-9, '-', '_' and '.', and stand here without "
+            "'keys/'"
+        )
+    return pattern
+
+
+KeyPattern = Annotated[
+    str,
+    Field(min_length=1, max_length=256, json_schema_extra={"pattern": f"^{_KEY_PATTERN}$"}),
+    AfterValidator(_matches_key_ids),
+]
 Selector = Annotated[
     str,
     Field(
@@ -101,7 +118,7 @@ class RuleModel(_Model):
     callers: list[Pattern] = Field(
         min_length=1, description="Whom it speaks of; '*' stands for any characters."
     )
-    keys: list[Pattern] = Field(
+    keys: list[KeyPattern] = Field(
         min_length=1, description="Ids of the keys it speaks of; '*' stands for any characters."
     )
     venues: list[Name] = Field(

@@ -105,7 +105,7 @@ class Sign:
 
     async def __call__(self, caller: Caller, command: SignCommand, entry: Entry) -> Signed:
         """Return the signed bytes. Raises any PrivysealError but the venue's own."""
-        action, intent = ACTIONS[type(command.intent)]
+        action, _ = ACTIONS[type(command.intent)]
         entry.rule = self._policy.admit(caller, action, command.key_id, in_shadow=True)
         self._holds.check(caller, command.key_id)
         opened = await self._open(caller, action, command)
@@ -113,12 +113,6 @@ class Sign:
         entry.venue, entry.key_version = key.venue, key.version
         check_holds = partial(self.check_holds, caller, key)
         check_holds()
-        if intent not in opened.kind.intents:
-            raise IntentUnsupported(
-                intent,
-                f"can't be signed with {key.name}, a key of {key.venue} with {key.algorithm}; "
-                f"it signs {', '.join(sorted(opened.kind.intents)) or 'nothing by itself'}",
-            )
         wish = wish_of(command.intent, opened)
         question = question_of(caller, wish, opened, self._venues)
         rules = self._policy.rules
@@ -224,8 +218,16 @@ class Sign:
 def wish_of(intent: Intent, opened: OpenedKey) -> Wish:
     """Return what will be signed: policy looks at it, and nothing else is signed.
 
-    Raises RequestInvalid naming the field.
+    Raises IntentUnsupported, or RequestInvalid naming the field.
     """
+    _, kind_of_intent = ACTIONS[type(intent)]
+    if kind_of_intent not in opened.kind.intents:
+        key = opened.credential.key
+        raise IntentUnsupported(
+            kind_of_intent,
+            f"can't be signed with {key.name}, a key of {key.venue} with {key.algorithm}; "
+            f"it signs {', '.join(sorted(opened.kind.intents)) or 'nothing by itself'}",
+        )
     if isinstance(intent, HttpRequest):
         check_served(intent, opened.environment)
         return opened.venue.normalise(intent, opened.credential)
