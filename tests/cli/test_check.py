@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from cli.program import prepare, privyseal
+from tokens import Issuer
 
 
 @pytest.fixture
@@ -30,6 +31,26 @@ def test_the_effective_configuration_as_json(config_file: Path) -> None:
     assert effective["log"] == {"level": "info", "format": "auto"}
     assert {"audit", "outbound", "policy", "server", "state", "store", "venues"} < set(effective)
     assert "vault" not in effective
+
+
+def test_a_check_reads_the_keys_of_issuers(config_file: Path) -> None:
+    """A JWKS that `serve` would not start with is named."""
+    section = """
+[server.jwt]
+listen = "127.0.0.1:0"
+[server.jwt.issuers.desk]
+issuer = "https://issuer.desk.test"
+audience = "privyseal"
+jwks_file = "jwks.json"
+"""
+    config_file.write_text(config_file.read_text() + section)
+    jwks = config_file.with_name("jwks.json")
+    jwks.write_bytes(Issuer().key_set)
+    assert privyseal("config", "check", "--config", str(config_file)).exit_code == 0
+    jwks.write_text('{"keys":[]}')
+    result = privyseal("config", "check", "--config", str(config_file))
+    assert result.exit_code == 2
+    assert f"server.jwt.issuers.desk.jwks_file: {jwks} has no key" in result.stderr
 
 
 def test_a_check_sees_the_environment(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
