@@ -23,6 +23,7 @@ from cli.host import (
     until_read,
 )
 from cli.program import Process
+from service import failure_of
 from valkey_server import ValkeyServer
 
 _CUT_OFF = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
@@ -98,6 +99,26 @@ async def test_a_worker_killed_under_load_costs_its_connections_alone(host: Host
     )
     fresh = await host.desks(4)
     assert set(WORKERS) == {desk.worker for desk in fresh}
+
+
+async def test_each_worker_follows_the_policy(host: Host) -> None:
+    """A new policy is in force in both, without a failure; then a caller has no right at either."""
+    desks = await host.desks(4)
+    policy = host.folder / "policy.yaml"
+    text = policy.read_text()
+    async with load(desks):
+        policy.write_text(f"# once more\n{text}")
+        await until(lambda: set(WORKERS) == {e["worker"] for e in host.events("policy replaced")})
+    assert [] == [failure for desk in desks for failure in desk.failures]
+    for worker in WORKERS:
+        events = [line.get("event", "") for line in host.audit(worker)]
+        assert ["policy-loaded", "policy-reloaded"] == [e for e in events if "policy" in e]
+
+    policy.write_text(text.replace('["*"]', '["other-*"]'))
+    await until(lambda: len(host.events("policy replaced")) == 2 * len(WORKERS))
+    for desk in desks:
+        failure = await failure_of(desk.sign())
+        assert ("PERMISSION_DENIED", "POLICY_DENIED") == (failure.code, failure.reason)
 
 
 async def test_workers_do_not_outlive_their_supervisor(host: Host) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +22,8 @@ from privyseald.venues.registry import Venues
 _PAUSE_S = 1.0
 # A file that changes is left alone for as long: half of it could be a policy too.
 _SETTLE_S = 0.25
+# While a file is read, the event loop waits at each turn for as long; by default ten times that.
+_SWITCH_S = 0.0005
 # Nobody foresaw these of a file; whatever they are, the rules in force must go on.
 _UNFORESEEN = (
     ArithmeticError,
@@ -141,7 +145,8 @@ class PolicyWatch:
             sha256 = _sha256_of(text)
             if sha256 == self.sha256:
                 return _Candidate(sha256)
-            return _Candidate(sha256, parse_policy(text, str(self._path), self._venues))
+            with _short_turns():
+                return _Candidate(sha256, parse_policy(text, str(self._path), self._venues))
         except ConfigInvalid as error:
             return _Candidate(sha256, problem=str(error))
         except _UNFORESEEN as error:
@@ -164,3 +169,14 @@ class _Candidate:
 
 def _sha256_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Let threads take turns more often: the loop needs many, and each of them is short."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
