@@ -288,6 +288,40 @@ async def test_tls_with_a_client_certificate(
                 await state.check()
 
 
+async def test_an_authority_that_can_not_be_looked_at_stops_the_start_and_nothing_later(
+    valkey_server: ValkeyServer, tmp_path: Path
+) -> None:
+    """A start that can't succeed ends; a server that runs goes on once the file is back."""
+    authority, certificate, private_key = write_certificate(tmp_path)
+    ca_file = tmp_path / "current.pem"
+    ca_file.symlink_to("x" * 300)
+    async with TlsRelay(valkey_server.port, certificate, private_key) as relay:
+        url = f"valkeys://127.0.0.1:{relay.port}"
+        async with asyncio.timeout(5):
+            with pytest.raises(ConfigInvalid, match=r"state\.ca_file"):
+                async with opened(url, ca_file=ca_file):
+                    pass
+        ca_file.unlink()
+        ca_file.symlink_to(authority)
+        async with opened(url, ca_file=ca_file) as state:
+            await state.put("n", b"data")
+            ca_file.unlink()
+            ca_file.symlink_to("x" * 300)
+            valkey_server.command("CLIENT", "KILL", "TYPE", "normal")
+
+            async def says(words: str) -> bool:
+                try:
+                    await state.get("n")
+                except StateUnavailable as error:
+                    return words in error.message
+                return not words
+
+            await eventually(lambda: says("state.ca_file"))
+            ca_file.unlink()
+            ca_file.symlink_to(authority)
+            await eventually(lambda: says(""))
+
+
 async def test_a_server_of_another_authority_or_host_is_not_believed(
     valkey_server: ValkeyServer, tmp_path: Path
 ) -> None:

@@ -104,6 +104,30 @@ async def test_a_failover_begins_an_epoch_and_repeats_nothing(
         await other.close()
 
 
+async def test_a_primary_that_ends_while_the_sentinels_hang_is_missed_at_once(
+    servers: list[ValkeyServer], sentinel: ValkeySentinel
+) -> None:
+    """Whoever waits for another one then waits, and turns no loop meanwhile."""
+    primary = primary_of(servers, sentinel)
+    state = await open_at(sentinel.url)
+    try:
+        await state.get("n")
+        sentinel.pause()
+        for _ in range(3):
+            # Most of the time it is asked, each time until state.timeout_ms is over.
+            await asyncio.sleep(1.1)
+            await state.get("n")
+        primary.kill()
+        begun_s = time.process_time()
+        for _ in range(2):
+            with pytest.raises(StateUnavailable):
+                await state.get("n")
+        assert time.process_time() - begun_s < 0.2
+    finally:
+        sentinel.resume()
+        await state.close()
+
+
 async def test_a_primary_that_was_replaced_while_it_hung_is_left(
     servers: list[ValkeyServer], sentinel: ValkeySentinel
 ) -> None:

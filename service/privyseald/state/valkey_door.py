@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from privyseald.config_error import ConfigInvalid
+from privyseald.file_stamp import FileStamp, stamp_files
 from privyseald.private_file import read_private_file
 from privyseald.state.valkey_connection import Address, Connection, Reply
 from privyseald.state.valkey_failure import Refused
@@ -27,7 +28,7 @@ class Door:
 
     def __init__(self, config: StateConfig) -> None:
         self._config = config
-        self._tls: tuple[tuple[int, ...], ssl.SSLContext] | None = None
+        self._tls: tuple[FileStamp, ssl.SSLContext] | None = None
 
     async def enter(
         self, address: Address, on_message: Callable[[bytes], None] | None = None
@@ -85,9 +86,9 @@ class Door:
         return self._tls[1]
 
 
-def _stamp(config: StateConfig) -> tuple[int, ...]:
+def _stamp(config: StateConfig) -> FileStamp:
     files = (config.ca_file, config.certificate_file, config.private_key_file)
-    return tuple(file.stat().st_mtime_ns for file in files if file is not None and file.exists())
+    return stamp_files(file for file in files if file is not None)
 
 
 def tls_context(config: StateConfig) -> ssl.SSLContext:

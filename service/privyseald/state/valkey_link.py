@@ -50,17 +50,19 @@ class Link:
         # Set while it is known whether there is a connection.
         self._known = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self._again: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Make the first connection, or return when that fails. Raises ConfigInvalid."""
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._running = asyncio.ensure_future(self._run(first))
-        self._running.add_done_callback(_end)
+        self._begin(first)
         await first
 
     async def close(self) -> None:
         """Let the connection go. Whoever asks from now on hears that this server stops."""
         self._failure = stopping()
+        if self._again is not None:
+            self._again.cancel()
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
@@ -96,6 +98,24 @@ class Link:
             raise of_refusal(refused) from None
         except Broken as broken:
             raise away(str(broken)) from None
+
+    def _begin(self, first: "asyncio.Future[None]") -> None:
+        self._running = asyncio.ensure_future(self._run(first))
+        self._running.add_done_callback(lambda running: self._end(running, first))
+
+    def _end(self, running: "asyncio.Task[None]", first: "asyncio.Future[None]") -> None:
+        """Begin anew after what nobody foresaw: without a connection nothing can be done."""
+        error = None if running.cancelled() else running.exception()
+        if error is None or isinstance(error, ConfigInvalid):
+            return
+        # Its text may quote anything.
+        _log.error("internal error on the way to the shared state", cause=type(error).__name__)
+        self._let_go("is not connected to any more")
+        self._fail(away("can't be connected to; this server's log says why"))
+        if not first.done():
+            first.set_result(None)
+        loop = asyncio.get_running_loop()
+        self._again = loop.call_later(_LONGEST_PAUSE_S, self._begin, first)
 
     async def _run(self, first: "asyncio.Future[None]") -> None:
         pause_s = _FIRST_PAUSE_S
@@ -150,8 +170,18 @@ class Link:
                 return of_refusal(refused).message
             except Broken as broken:
                 return str(broken)
-            if await self._has_moved():
-                return "has moved to another server"
+            # Whoever is asked may hang, and the connection end meanwhile.
+            ended = asyncio.ensure_future(connection.ended())
+            moved = asyncio.ensure_future(self._has_moved())
+            try:
+                await asyncio.wait((ended, moved), return_when=asyncio.FIRST_COMPLETED)
+                if ended.done():
+                    return str(ended.result())
+                if moved.result():
+                    return "has moved to another server"
+            finally:
+                ended.cancel()
+                moved.cancel()
 
     async def _has_moved(self) -> bool:
         """Whether those who know now name another primary: the one here may not know it yet."""
@@ -171,12 +201,6 @@ class Link:
         if self._connection is not None:
             self._connection.close(cause)
             self._connection = None
-
-
-def _end(running: "asyncio.Task[None]") -> None:
-    error = None if running.cancelled() else running.exception()
-    if error is not None and not isinstance(error, ConfigInvalid):
-        _log.error("the shared state is not connected to any more", cause=type(error).__name__)
 
 
 async def _quietly(step: Awaitable[None]) -> None:
