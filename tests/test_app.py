@@ -164,7 +164,7 @@ async def test_venues_of_the_configuration(config: Config) -> None:
     """A venue that there is not is a mistake of the configuration."""
     wrong = config.model_copy(update={"venues": {"mtgox": config.venues["kiiex"]}})
     assert len(list(make_venues(config))) == 5
-    with pytest.raises(ConfigInvalid, match="no such venue; this server has"):
+    with pytest.raises(ConfigInvalid, match=r"^venues\.mtgox: is no venue; this server has aster"):
         make_venues(wrong)
 
 

@@ -348,7 +348,7 @@ def make_venues(config: Config) -> Venues:
     try:
         return Venues({name: venue.base_urls for name, venue in config.venues.items()})
     except PrivysealError as error:
-        raise ConfigInvalid(f"venues: {error.message}") from error
+        raise ConfigInvalid(error.message) from error
 
 
 def _bounds(server: ServerConfig) -> Bounds:

@@ -33,13 +33,14 @@ def test_the_sandbox_tells_what_to_configure(tmp_path: Path) -> None:
         assert it.stop() == 0
     text = it.stdout_file.read_text()
     assert "(control)" in text
+    assert "kiiex     --field api_key=test-key --field user_id=149, secret test-secret" in text
     assert text.count('base_urls = { production = "http://127.0.0.1:') == 5
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--host", "0.0.0.0"), "0.0.0.0 is not loopback"),
+        (("--host", "0.0.0.0"), "0.0.0.0 is not loopback; --allow-remote"),
         (("--host", "somewhere"), "'somewhere' does not appear to be an IPv4 or IPv6 address"),
         (("--port", "65535"), "port must leave room for four more, up to 65531"),
         (("--port", "-1"), "Invalid value for '--port'"),

@@ -118,7 +118,7 @@ def test_a_port_in_use_is_named(directory: Path) -> None:
         ('"policy.yaml"', '"nothing.yaml"', "can't be read; give a YAML file"),
         ('"audit.jsonl"', '"tls"', "can't be opened for appending (Is a directory)"),
         ('"nonces.high-water"', '"tls"', "state.path: "),
-        ("[state]", "[venues.mtgox]\nbase_urls = {}\n\n[state]", "error: venues.mtgox: is no venue;"),
+        ("[state]", "[venues.mtgox]\nbase_urls = {}\n\n[state]", "error: venues.mtgox: is no"),
         (
             "[state]",
             '[venues.kiiex.base_urls]\nmoon = "https://moon.test"\n\n[state]',

@@ -70,8 +70,9 @@ def test_an_override_changes_no_other_table() -> None:
 
 def test_an_override_of_nothing_is_refused() -> None:
     """An unknown venue or environment in the config stops the start, named."""
-    with pytest.raises(VenueUnknown):
+    with pytest.raises(FieldInvalid) as caught:
         Venues({"binance": {"production": "http://127.0.0.1:9"}})
+    assert caught.value.field == "venues.binance"
     with pytest.raises(FieldInvalid) as caught:
         Venues({"whitebit": {"testnet": "http://127.0.0.1:9"}})
     assert caught.value.field == "venues.whitebit.base_urls.testnet"

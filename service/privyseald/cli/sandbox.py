@@ -8,7 +8,7 @@ import typer
 import uvloop
 
 from privyseald.cli.connect import Json
-from privyseald.cli.output import USAGE, console, fail, print_json, print_table
+from privyseald.cli.output import USAGE, console, fail, print_facts, print_json, print_table
 
 # The venues of the configuration that each sandbox server stands for.
 SERVES = {
@@ -44,6 +44,25 @@ def base_urls(urls: dict[str, str]) -> dict[str, str]:
     return {venue: url for server, url in urls.items() for venue in SERVES[server]}
 
 
+def _known_keys() -> list[tuple[str, str]]:
+    """Return how to import each API key that the sandbox knows: samples of public documents."""
+    from privyseald.sandbox.accounts import default_accounts  # noqa: PLC0415  # see cli/app.py
+
+    known = default_accounts()
+    users = known.kiiex.values()
+    return [
+        *(("nebulaex", _known(key.api_key, key.api_secret)) for key in known.nebulaex.values()),
+        *(("kiiex", _known(user.api_key, user.api_secret, user.user_id)) for user in users),
+        *(("whitebit", _known(key.api_key, key.api_secret)) for key in known.whitebit.values()),
+        *(("aster", _known(key.api_key, key.api_secret)) for key in known.aster_keys.values()),
+    ]
+
+
+def _known(api_key: str, secret: str, user_id: str = "") -> str:
+    user = f" --field user_id={user_id}" if user_id else ""
+    return f"--field api_key={api_key}{user}, secret {secret}"
+
+
 async def _serve(port: int, host: str, *, allow_remote: bool, as_json: bool) -> None:
     from privyseald.sandbox.sandbox import Sandbox  # noqa: PLC0415  # heavy; see cli/app.py
 
@@ -64,7 +83,9 @@ async def _serve(port: int, host: str, *, allow_remote: bool, as_json: bool) -> 
                 ("venue", "base URL"),
                 [*base_urls(servers.urls).items(), ("(control)", servers.control_url)],
             )
-            console.print("To sign for them, add to privyseal.toml:\n", markup=False)
+            console.print("Keys that they know, for 'privyseal keys import':\n", markup=False)
+            print_facts(_known_keys())
+            console.print("\nTo sign for them, add to privyseal.toml:\n", markup=False)
             for venue, url in base_urls(servers.urls).items():
                 console.print(
                     f'[venues.{venue}]\nbase_urls = {{ production = "{url}" }}\n', markup=False

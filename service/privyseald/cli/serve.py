@@ -25,11 +25,11 @@ ConfigFile = Annotated[
     Path,
     typer.Option("--config", help="The configuration, in TOML.", envvar="PRIVYSEAL_CONFIG"),
 ]
-WorkerNumber = Annotated[int, typer.Option("--worker", hidden=True, min=1)]
+WorkerNumber = Annotated[int | None, typer.Option("--worker", hidden=True, min=1)]
 CONFIG_FILE = Path("privyseal.toml")
 
 
-def serve(config_file: ConfigFile = CONFIG_FILE, worker: WorkerNumber | None = None) -> None:
+def serve(config_file: ConfigFile = CONFIG_FILE, worker: WorkerNumber = None) -> None:
     """Serve gRPC until SIGTERM or Ctrl-C, then drain and stop."""
     try:
         if worker is not None:

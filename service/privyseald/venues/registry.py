@@ -82,7 +82,11 @@ class Venues:
         return environment
 
     def _override(self, name: str, urls: Mapping[str, str]) -> None:
-        venue = self.get(name)
+        venue = self._venues.get(name)
+        if venue is None:
+            raise FieldInvalid(
+                f"venues.{name}", f"is no venue; this server has {', '.join(self._venues)}"
+            )
         # One URL serves all that the venue has anywhere, as a sandbox or a proxy does.
         beginnings = dict.fromkeys(
             beginning for each in venue.environments for beginning, _ in each.hosts
