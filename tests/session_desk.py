@@ -16,10 +16,13 @@ LIFE_MS = 3_600_000
 
 
 class Link:
-    """A server's way to the state that it shares with others. It can be cut."""
+    """A server's way to the state that it shares with others. It can be cut, and lose the answer
+    to as many puts as `lost_answers` says.
+    """
 
     def __init__(self, state: FakeState) -> None:
         self.is_cut = False
+        self.lost_answers = 0
         self._state = state
 
     async def advance(self, name: str, step: Step) -> int:
@@ -38,7 +41,11 @@ class Link:
         self, name: str, data: bytes, *, version: int | None = None, ttl_ms: int | None = None
     ) -> int | None:
         """Pass it on."""
-        return await self._way().put(name, data, version=version, ttl_ms=ttl_ms)
+        version = await self._way().put(name, data, version=version, ttl_ms=ttl_ms)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise StateUnavailable("lost", retry_after_ms=500)
+        return version
 
     async def delete(self, name: str, *, version: int | None = None) -> bool:
         """Pass it on."""

@@ -15,6 +15,7 @@ from privyseald.errors import (
     VenueTwoFactorPending,
 )
 from privyseald.sessions.sessions import Sessions
+from service import eventually
 from session_desk import KEY, LIFE_MS, Crew, VenueDesk, login
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -254,6 +255,24 @@ def _turn_version(crew: Crew) -> int:
         value.version for name, value in crew.state.values.items() if name.startswith("login/")
     ]
     return version
+
+
+async def test_an_extension_whose_answer_was_lost_keeps_the_turn(
+    crew: Crew, venue: VenueDesk
+) -> None:
+    """It may have landed: the turn stays this server's, and its login is no unknown outcome."""
+    venue.open.clear()
+    first = asyncio.ensure_future(login(crew.servers[0], venue.log_in))
+    await venue.asked(1)
+    crew.links[0].lost_answers = 1
+
+    async def is_lost() -> bool:
+        return not crew.links[0].lost_answers
+
+    await eventually(is_lost)
+    venue.open.set()
+    assert "token-1" == await first
+    assert "token-2" == await login(crew.servers[1], venue.log_in, force=True)
 
 
 async def test_servers_that_die_at_the_venue_are_counted(crew: Crew, venue: VenueDesk) -> None:

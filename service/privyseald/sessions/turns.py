@@ -33,9 +33,12 @@ _MEMORY_MS = 86_400_000
 
 @dataclass(slots=True)
 class TakenTurn:
-    """The turn, while this server has it. `version` fences: it is gone when it was lost."""
+    """The turn, while this server has it. `version` fences: it is gone when it was lost.
+    `holder` tells it apart from all others.
+    """
 
     key: Key
+    holder: str
     version: int
     has_code: bool
     attempts: Attempts
@@ -47,7 +50,6 @@ class LoginTurns:
     def __init__(self, values: SealedValues, clock: Clock) -> None:
         self._values = values
         self._clock = clock
-        self._holder = secrets.token_hex(8)
 
     async def take(self, key: Key, *, has_code: bool, has_waited: bool) -> TakenTurn | None:
         """Return the turn, None while somebody else has it.
@@ -66,15 +68,16 @@ class LoginTurns:
                 if has_waited:
                     raise turn.refusal.error(now_ms)
                 raise turn.refusal.told_again(key, now_ms)
+        holder = secrets.token_hex(8)
         version = await self._values.put(
             name,
-            Turn(self._holder).to_json(),
+            Turn(holder).to_json(),
             version=found.version if found else 0,
             ttl_ms=_LEASE_MS,
         )
         if version is None:
             return None
-        return await self._begin(TakenTurn(key, version, has_code, Attempts()))
+        return await self._begin(TakenTurn(key, holder, version, has_code, Attempts()))
 
     @asynccontextmanager
     async def kept(self, turn: TakenTurn) -> AsyncIterator[None]:
@@ -101,7 +104,7 @@ class LoginTurns:
         await self._remember(turn.key, attempts)
         await self._values.put(
             turn_name(turn.key),
-            Turn(self._holder, refusal).to_json(),
+            Turn(turn.holder, refusal).to_json(),
             version=turn.version,
             ttl_ms=refusal.wait_ms,
         )
@@ -157,12 +160,14 @@ class LoginTurns:
 
     async def _extend(self, turn: TakenTurn) -> bool:
         """Have the turn for a while longer; False when it is another's, with all that comes."""
-        version = await self._values.put(
-            turn_name(turn.key),
-            Turn(self._holder).to_json(),
-            version=turn.version,
-            ttl_ms=_LEASE_MS,
-        )
+        name, data = turn_name(turn.key), Turn(turn.holder).to_json()
+        version = await self._values.put(name, data, version=turn.version, ttl_ms=_LEASE_MS)
+        if version is None:
+            # An extension may have landed whose answer was lost.
+            found = await self._values.get(name)
+            if found is None or found.data != data:
+                return False
+            version = await self._values.put(name, data, version=found.version, ttl_ms=_LEASE_MS)
         if version is not None:
             turn.version = version
         return version is not None
