@@ -272,7 +272,8 @@ async def test_an_extension_whose_answer_was_lost_keeps_the_turn(
     await eventually(is_lost)
     venue.open.set()
     assert "token-1" == await first
-    assert "token-2" == await login(crew.servers[1], venue.log_in, force=True)
+    async with asyncio.timeout(5):
+        assert "token-2" == await login(crew.servers[1], venue.log_in, force=True)
 
 
 async def test_servers_that_die_at_the_venue_are_counted(crew: Crew, venue: VenueDesk) -> None:
