@@ -243,6 +243,15 @@ def test_a_rule_that_denies_all_denies_before_the_key_is_looked_at() -> None:
         assert "r2" == policy(narrower, "allow: [sign]").admit(DESK, Action.SIGN, "k")
 
 
+def test_a_rule_for_operations_opens_no_key_for_documents() -> None:
+    """It may deny one by its tag; to allow it, it must name the action as well."""
+    rules = policy("allow: [tag:trade, op:order/new]", "allow: [sign-message]")
+
+    for action in (Action.SIGN_TYPED_DATA, Action.LOGIN):
+        with pytest.raises(PolicyDenied):
+            rules.admit(DESK, action, "k")
+
+
 def test_a_venues_deny_counts_once_the_venue_is_known() -> None:
     """And another venue's allow does not."""
     denied = policy("deny: [sign], venues: [aster]", "allow: [sign]")

@@ -107,7 +107,7 @@ class Policy:
                 why = f"rule '{rule.name}' denies it"
                 raise denied(question, Decision(allowed=False, rule=rule.name, why=why))
         for rule in rules:
-            if rule.effect is _ALLOW and (in_shadow or not rule.shadow):
+            if rule.may_allow(action) and (in_shadow or not rule.shadow):
                 return rule.name
         raise denied(question, Decision(allowed=False, why=self._why(question)))
 

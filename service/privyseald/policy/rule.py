@@ -41,6 +41,10 @@ class Rule:
         """Whether it speaks to the caller of such an action."""
         return self.selectors.speaks_of(action) and self.callers.fullmatch(caller) is not None
 
+    def may_allow(self, action: Action) -> bool:
+        """Whether it allows some wish of this action, if in shadow alone."""
+        return self.effect is Effect.ALLOW and self.selectors.may_allow(action)
+
     def denies_all(self, action: Action) -> bool:
         """Whether nothing of this action passes it, whatever the request and the key."""
         if self.effect is Effect.ALLOW or self.shadow or self.condition is not None:

@@ -48,10 +48,14 @@ class Selectors:
 
     def speaks_of(self, action: Action) -> bool:
         """Whether some wish of this action may be among them."""
-        if action is Action.SIGN:
-            return self.listed or self.looks_at_requests
         if action is Action.SIGN_TYPED_DATA and (self.tags or self.operations):
             return True
+        return self.may_allow(action)
+
+    def may_allow(self, action: Action) -> bool:
+        """Whether an allow rule with them may mean some wish of this action."""
+        if action is Action.SIGN:
+            return self.listed or self.looks_at_requests
         return action in self.actions
 
     def means_all(self, action: Action) -> bool:
