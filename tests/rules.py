@@ -17,6 +17,7 @@ def rule(
     effect: Effect = Effect.ALLOW,
     *,
     accept_bearer: bool = False,
+    shadow: bool = False,
 ) -> Rule:
     """Return a rule as the file would give it."""
     return Rule(
@@ -26,6 +27,7 @@ def rule(
         patterns(keys),
         parse_selectors(allow),
         accept_bearer=accept_bearer,
+        shadow=shadow,
     )
 
 

@@ -138,7 +138,7 @@ class Sign:
         check_holds()
         if self._policy.rules is not rules:
             # They were replaced meanwhile, and may have taken the right away.
-            self._decide(question, entry)
+            entry.rule = self._decide(question, entry).rule
         entry.nonce = "" if signed.nonce is None else str(signed.nonce)
         return signed
 
