@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from privyseald.config import Config, load_config
+from privyseald.config import Config, VenueConfig, load_config
 from privyseald.config_error import ConfigInvalid
+from privyseald.vault_config import VaultConfig
 
 _FILE = """\
 [server]
@@ -111,6 +112,12 @@ def test_a_variable_can_not_go_below_a_setting(tmp_path: Path) -> None:
         ("[policy]", '[log]\nlevel = "loud"\n[policy]', "log.level: "),
         ("[policy]", '[venues.kiiex.base_urls]\na = "ftp://x"\n[policy]', "venues.kiiex.base_"),
         ("[policy]", '[venues.kiiex.base_urls]\na = "http://u:p@x"\n[policy]', "venues.kiiex.b"),
+        ("[policy]", '[venues.kiiex.base_urls]\na = "http://x"\n[policy]', "a is not encrypted"),
+        (
+            "[policy]",
+            '[vault]\naddress = "http://v:8200"\ntoken_file = "t"\n[policy]',
+            "vault.addr",
+        ),
         ("[policy]", "[venues.kiiex]\ntimeout = 1\n[policy]", "venues.kiiex.timeout is no setting"),
         ("[policy]\n", "[policy]\nfile = 1\nfile = 2\n", "is not TOML"),
     ],
@@ -276,3 +283,12 @@ def test_the_file_of_holds_stands_where_this_server_keeps_its_own(tmp_path: Path
         load(tmp_path, shared).holds_path,
         load(tmp_path, named).holds_path,
     )
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8200", "http://[::1]:1", "https://v:8200"])
+def test_loopback_and_tls_need_no_word(address: str) -> None:
+    """What no network carries in clear is taken as it is; the rest by an explicit name alone."""
+    for url, is_allowed in ((address, False), ("http://other:1", True)):
+        vault = VaultConfig(address=url, token_file=Path("t"), allow_plaintext=is_allowed)
+        venue = VenueConfig(base_urls={"production": url}, allow_plaintext=is_allowed)
+        assert (vault.address, venue.base_urls["production"]) == (url, url)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Self
 
 import structlog
@@ -72,6 +72,8 @@ from privyseald.usecases.watch_session import WatchSession
 from privyseald.venues.registry import Venues
 
 _READINESS_PAUSE_S = 2.0
+# A restart or a fail-over of the state is shorter; callers are told to try again meanwhile.
+_STATE_AWAY_MS = 15_000
 _HURRIED_GRACE_MS = 2_000
 _SEALING_PAUSE_S = 2.0
 _log = structlog.get_logger("privyseald")
@@ -155,7 +157,7 @@ class App:
         sessions, idempotency = Sessions(state, sealed, clock), Idempotency(sealed, clock)
         self._open.push_async_callback(sessions.settle)
         limits = Limits(state, venues)
-        holds, shared_holds = await self._open_holds(state, PurgeHeld(cache, sessions))
+        holds, shared_holds = await self._open_holds(state, PurgeHeld(self._store, cache, sessions))
         open_session = OpenSession(holds, nonces, sessions, offsets)
         login = Login(policy, holds, open_key, open_session)
         receive = Receive(self._store)
@@ -216,7 +218,7 @@ class App:
         )
         await self.server.start()
         self._open.push_async_callback(self._stop_serving)
-        readiness = asyncio.create_task(self._watch_readiness(cache))
+        readiness = asyncio.create_task(self._watch_readiness(cache, state))
         self._open.callback(readiness.cancel)
         self._open.callback(asyncio.create_task(sessions.run()).cancel)
         renewals = RenewSessions(
@@ -271,13 +273,15 @@ class App:
             delay_ms, grace_ms = 0, min(grace_ms, _HURRIED_GRACE_MS)
         await self.server.stop(drain_delay_ms=delay_ms, grace_ms=grace_ms)
 
-    async def _watch_readiness(self, cache: KeyCache[OpenedKey]) -> None:
-        """Ready from the first time that the store answers, until it refuses this service, or
-        has been away for so long that no cached key may be used any more; and not while the
-        audit log can't be written.
+    async def _watch_readiness(self, cache: KeyCache[OpenedKey], state: State) -> None:
+        """Ready from the first time that store and state answer, until the store refuses this
+        service, or has been away for so long that no cached key may be used any more; and not
+        while the audit log can't be written, or the state is away for more than a moment: then
+        whether a hold is in force can't be known, and nothing is signed.
         """
         ready = False
         last_ok_ms: int | None = None
+        last_state_ok_ms: int | None = None
         while True:
             now_ms = self._clock.monotonic_ms()
             try:
@@ -288,8 +292,12 @@ class App:
                     _log.warning("secret store away", reason=error.reason, advice=error.message)
                 if not isinstance(error, Unavailable):
                     last_ok_ms = None
+            if await _works(state):
+                last_state_ok_ms = now_ms
             is_ready = (
                 last_ok_ms is not None
+                and last_state_ok_ms is not None
+                and now_ms - last_state_ok_ms <= _STATE_AWAY_MS
                 and now_ms - last_ok_ms <= max(self._config.store.hard_ttl_ms, 1)
                 and self._audit.is_writable
             )
@@ -299,6 +307,13 @@ class App:
                 _log.info("ready" if ready else "not ready")
             cache.sweep()
             await asyncio.sleep(_READINESS_PAUSE_S)
+
+
+async def _works(state: State) -> bool:
+    with suppress(Unavailable):
+        await state.check()
+        return True
+    return False
 
 
 async def _open_early(sealed: SealedValues) -> None:

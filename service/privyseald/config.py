@@ -14,7 +14,15 @@ from pydantic import Field, ValidationError, model_validator
 
 from privyseald.audit_config import AuditConfig
 from privyseald.config_error import ConfigInvalid
-from privyseald.config_section import Address, Milliseconds, Section, TimeOut, Url, VaultPath
+from privyseald.config_section import (
+    Address,
+    Milliseconds,
+    Section,
+    TimeOut,
+    Url,
+    VaultPath,
+    is_open,
+)
 from privyseald.identity_config import JwtConfig, UnixSocketConfig
 from privyseald.state_config import StateConfig
 from privyseald.vault_config import VaultConfig
@@ -195,8 +203,20 @@ class VenueConfig(Section):
     """
 
     base_urls: dict[str, Url] = Field(default_factory=dict)
+    allow_plaintext: bool = False
     clock_offset_ms: Annotated[int, Field(ge=-60_000, le=60_000)] | Literal["estimate"] = 0
     max_clock_offset_ms: Annotated[int, Field(ge=0, le=60_000)] = 5_000
+
+    @model_validator(mode="after")
+    def _is_encrypted(self) -> Self:
+        for name, url in self.base_urls.items():
+            if is_open(url) and not self.allow_plaintext:
+                raise ValueError(
+                    f"base_urls.{name} is not encrypted: signed requests and sessions would cross "
+                    "the network in clear. Use https://, or set allow_plaintext = true beside it, "
+                    "for a sandbox on another host"
+                )
+        return self
 
 
 class Config(Section):

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from privyseald.config_section import Section, TimeOut, Url, VaultPath
+from privyseald.config_section import Section, TimeOut, Url, VaultPath, is_open
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _MOUNTS = {"approle": "approle", "kubernetes": "kubernetes", "jwt": "jwt"}
@@ -34,6 +34,7 @@ class VaultConfig(Section):
     jwt_file: Path | None = None
     client_certificate_file: Path | None = None
     client_private_key_file: Path | None = None
+    allow_plaintext: bool = False
     timeout_ms: TimeOut = 2_000
 
     @model_validator(mode="after")
@@ -44,6 +45,12 @@ class VaultConfig(Section):
             raise ValueError(f"vault.auth is '{self.auth}': set {settings}")
         if self.auth == "tls-certificate" and not self.address.startswith("https://"):
             raise ValueError("vault.auth is 'tls-certificate': vault.address must be https://")
+        if is_open(self.address) and not self.allow_plaintext:
+            raise ValueError(
+                "vault.address is not encrypted: tokens and secrets would cross the network in "
+                "clear. Use https://, or set vault.allow_plaintext = true if something else "
+                "encrypts that way"
+            )
         return self
 
     @property

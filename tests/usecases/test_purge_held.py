@@ -49,7 +49,7 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
     desk = Desk(tmp_path)
     for key_id in KEYS:
         await desk.store.create(key_id, wallet() if key_id == "wallet" else document())
-    room = Room(desk, PurgeHeld(desk.cache, desk.sessions))
+    room = Room(desk, PurgeHeld(desk.store, desk.cache, desk.sessions))
     desk.holds.on_begin.append(room.purge)
     await room.used_keys()
     desk.store.calls.clear()
@@ -96,3 +96,16 @@ async def test_a_login_under_way_is_not_kept(room: Room) -> None:
     await asyncio.gather(login, return_exceptions=True)
 
     assert {"one"} == await room.without_session()
+
+
+@pytest.mark.parametrize("scope", [Scope(ScopeKind.VENUE, "whitebit"), Scope(ScopeKind.ALL)])
+async def test_sessions_of_keys_that_were_long_not_used_go_too(room: Room, scope: Scope) -> None:
+    """Neither an opened key nor a copy of its session needs to be at this server."""
+    for key_id in KEYS:
+        room.desk.cache.forget(key_id)
+        room.desk.sessions._copies.forget(key_id)
+    room.desk.stop(scope)
+    await room.purge.settle()
+
+    expected = set(KEYS) if scope.kind is ScopeKind.ALL else {"one", "two"}
+    assert expected == await room.without_session()

@@ -44,7 +44,9 @@ class Sandbox:
         allow_remote: bool = False,
     ) -> None:
         if not allow_remote and not ipaddress.ip_address(host).is_loopback:
-            raise ValueError(f"{host} is not loopback; --allow-remote (allow_remote=True) would permit it")
+            raise ValueError(
+                f"{host} is not loopback; --allow-remote (allow_remote=True) would permit it"
+            )
         if not 0 <= port <= 65_531:
             raise ValueError("port must leave room for four more, up to 65531")
         self._host = host

@@ -15,7 +15,8 @@ from privyseald.venues.venue import Session
 _MARGIN_MS = 10_000
 # For a venue that tells no life span.
 _UNKNOWN_LIFE_MS = 1_800_000
-_PREFIX = "session/"
+# What the names of sessions in the state begin with.
+SESSIONS = "session/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,9 @@ _ADAPTER = TypeAdapter(Standing)
 
 def session_name(key_id: str) -> str:
     """Return the name in the state."""
-    return _PREFIX + key_id
+    return SESSIONS + key_id
 
 
 def key_id_in(name: str) -> str | None:
     """Return the key id of a name that `session_name` made; None for any other name."""
-    return name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else None
+    return name.removeprefix(SESSIONS) if name.startswith(SESSIONS) else None

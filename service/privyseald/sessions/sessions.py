@@ -15,7 +15,7 @@ from privyseald.key import Key
 from privyseald.sessions.copies import Copy, SessionCopies
 from privyseald.sessions.logins import LONGEST_LOGIN_MS, LogIn, Logins, Wish
 from privyseald.sessions.news import News
-from privyseald.sessions.record import Standing, key_id_in, session_name
+from privyseald.sessions.record import SESSIONS, Standing, key_id_in, session_name
 from privyseald.sessions.turns import LoginTurns, account_name, turn_name
 from privyseald.sessions.watchers import Watcher
 from privyseald.state.sealed_values import SealedValues
@@ -42,6 +42,7 @@ class Sessions:
         clock: Clock,
         random: Callable[[], float] = random.random,
     ) -> None:
+        self._state = state
         self._values = values
         self._clock = clock
         self._copies = SessionCopies(values, clock, random)
@@ -78,6 +79,12 @@ class Sessions:
         session = await self._logins.login(wish, log_in)
         self._postponed.pop(key.key_id, None)
         return session
+
+    async def every_key_id(self) -> set[str]:
+        """Return the keys that have a session at any server, or were lately asked for here."""
+        names = await self._state.list(SESSIONS)
+        found = {key_id for name in names if (key_id := key_id_in(name)) is not None}
+        return found | set(self._copies.key_ids())
 
     def key_ids(self) -> tuple[str, ...]:
         """Return the keys whose sessions were lately asked for at this server."""
