@@ -28,7 +28,7 @@ async def test_a_server_without_its_state_is_not_ready(
         assert not await is_ready()
         valkey_server.start()
         async with asyncio.timeout(60):
-            while not await is_ready():
+            while not await is_ready():  # noqa: ASYNC110  # it is in another process
                 await asyncio.sleep(0.1)
         await import_sandbox_key(operator, "wb", WHITEBIT)
 
