@@ -144,9 +144,12 @@ async def test_workers_that_hang_in_their_start_end_too(
 ) -> None:
     """A disk that does not answer keeps a start for ever: nothing is to be saved by then."""
     host = Host(tmp_path, bao, valkey_server, prefix)
-    endless = tmp_path / "endless.yaml"
+    endless = tmp_path / "endless.pem"
     os.mkfifo(endless)
-    host._service.override("policy", {"file": endless})
+    folder = host._service.directory
+    tls = {"certificate_file": folder / "server.pem", "client_ca_file": endless}
+    tls["private_key_file"] = folder / "server-key.pem"
+    host._service.override("server", {"tls": tls})
     starting = asyncio.create_task(host.__aenter__())
     writer = await until_read(endless)
     assert await host.health("liveness")
