@@ -56,6 +56,12 @@ def _bounded(accept_bearer: str) -> str:
 
 
 _BEARER = ", accept_bearer: true"
+_HARMLESS = 'request.tags.all(tag, !(tag in ["withdrawal", "transfer", "key-management"]))'
+# What is only tried out must change nothing.
+_SHADOW = (
+    f"  - {{name: shadow, {_WHO}, mode: shadow, allow: [sign, sign-unlisted, '* /**', "
+    f"'@withdrawals', '@transfers']{_BEARER}}}\n"
+)
 _READS = f"  - {{name: reads, {_WHO}, allow: [tag:read, tag:cancel]{_BEARER}}}\n"
 
 
@@ -90,7 +96,7 @@ _FORBIDDEN = frozenset({"withdrawal", "transfer", "key-management"})
 POLICIES: Mapping[str, Tried] = {
     # What a careful desk writes.
     "bounded": Tried(
-        _file(_DENY, _READS, _bounded(_BEARER)),
+        _file(_DENY, _READS, _bounded(_BEARER), _SHADOW),
         Meaning(frozenset({"trade", "cancel", "read"}), bounded=True),
     ),
     # No deny rule at all, and nobody accepted that a signature binds nothing.
@@ -119,6 +125,14 @@ POLICIES: Mapping[str, Tried] = {
             ),
         ),
         Meaning(frozenset({"trade", "cancel", "read", "deposit", "session"}), bounded=True),
+    ),
+    # What a condition says of the operation holds for all that the signature could be used for.
+    "named": Tried(
+        _file(
+            f"  - {{name: named, {_WHO}, allow: [sign, '@withdrawals', '@transfers', "
+            f"'@key-management'], when: '{_HARMLESS}'{_BEARER}}}\n"
+        ),
+        Meaning(frozenset({"trade", "cancel", "read", "deposit", "session"})),
     ),
     # Somebody who may get out of positions, and not into them.
     "cancels": Tried(

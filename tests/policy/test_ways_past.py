@@ -108,6 +108,15 @@ def test_another_method_is_no_way_past_a_pack(method: str) -> None:
     assert not allows(question, "deny: ['@withdrawals']", allow)
 
 
+def test_what_was_decided_of_one_path_is_not_said_of_another() -> None:
+    """Decisions are remembered; two paths that no table knows are two all the same."""
+    rules = policy("allow: ['POST /api/v4/brand/new']")
+
+    for target, expected in (("new", True), ("newer", False), ("NEW/", True), ("new/er", False)):
+        question = ask(WHITEBIT, f"/api/v4/brand/{target}", "{}")
+        assert expected == rules.decide(question).allowed, target
+
+
 def test_an_endless_ending_is_found_in_a_moment() -> None:
     """Dots, slashes and blanks in any number are taken off in linear time, or near it."""
     began = time.process_time()
