@@ -23,6 +23,31 @@ logging.getLogger("cel").setLevel(logging.CRITICAL)
 
 CelValue = None | bool | int | str | dt.datetime | list["CelValue"] | dict[str, "CelValue"]
 
+_VARIABLES = {
+    "caller": {"name", "method", "claims"},
+    "key": {"id", "venue", "environment", "algorithm", "public_id", "labels"},
+    "request": {"method", "path", "query", "body", "operation", "tags"},
+    "typed_data": {"primary_type", "domain", "message"},
+    "time": set[str](),
+}
+_FUNCTIONS = frozenset(
+    {
+        "cmp",
+        # Of CEL's own, what the library has; operators have names of another form.
+        *("size", "contains", "startsWith", "endsWith", "matches"),
+        *("int", "uint", "double", "string", "bytes", "type", "dyn", "timestamp", "duration"),
+        *("getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear"),
+        *("getHours", "getMinutes", "getSeconds", "getMilliseconds"),
+    }
+)
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.]*")
+_LOOP_VARIABLE = re.compile(
+    r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_][A-Za-z0-9_]*)\s*,"
+)
+_TEXT = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+_FIELD = re.compile(
+    r"(?<![\w.])(caller|key|request|typed_data)\s*\.\s*([A-Za-z_]\w*)(?!\w)(?!\s*\()"
+)
 _INT64 = range(-(2**63), 2**63)
 _MAX_TEXT = 4_096
 # Python reads more as a number than any venue means by one: '1_0', ' 2', digits of all scripts.
@@ -65,7 +90,7 @@ class Condition:
     """A compiled expression. It is true, false, or fails."""
 
     def __init__(self, text: str) -> None:
-        """Compile the text, and try it for names that nobody knows. Raises ConditionInvalid."""
+        """Compile the text, and look for names that nobody knows. Raises ConditionInvalid."""
         if len(text) > _MAX_TEXT:
             raise ConditionInvalid(f"is longer than {_MAX_TEXT} characters")
         self.text = text
@@ -73,17 +98,29 @@ class Condition:
             self._program = cel.compile(text)
         except _FAILURES as error:
             raise ConditionInvalid(f"is not CEL: {_words(error)}") from error
-        try:
-            self._program.execute(_context(_SAMPLE))
-        except RuntimeError as error:
-            if "Undefined variable or function" in str(error):
-                raise ConditionInvalid(
-                    f"uses a name that does not exist: {_words(error)}; there are "
-                    f"{', '.join(_SAMPLE)} and the function cmp"
-                ) from error
-        except _FAILURES:
-            # The sample has no fields; a real request may.
-            return
+        unknown = self._unknown()
+        if unknown:
+            fields = [
+                f"{name}.{field}" for name in _VARIABLES for field in sorted(_VARIABLES[name])
+            ]
+            raise ConditionInvalid(
+                f"uses a name that does not exist: {', '.join(unknown)}; there are "
+                f"{', '.join([*fields, 'time'])} and the functions {', '.join(sorted(_FUNCTIONS))}"
+            )
+
+    def _unknown(self) -> list[str]:
+        """Return the names that nobody knows, also those behind a condition's first part: it
+        would fail for each request that comes so far.
+        """
+        loops = set(_LOOP_VARIABLE.findall(self.text))
+        variables = set(self._program.variables()) - loops - set(_VARIABLES)
+        functions = {name for name in self._program.functions() if _PLAIN.fullmatch(name)}
+        fields = {
+            f"{variable}.{field}"
+            for variable, field in _FIELD.findall(_TEXT.sub("''", self.text))
+            if variable not in loops and field not in _VARIABLES[variable]
+        }
+        return sorted(variables | fields | (functions - _FUNCTIONS))
 
     def holds(self, facts: Facts) -> bool:
         """Return what it says. Raises ConditionFailed, also where it says neither yes nor no."""
@@ -209,12 +246,3 @@ def _cel(value: JsonValue) -> CelValue:
 def _words(error: Exception) -> str:
     """Return the first line of what the library says, bounded: it quotes the rule's text."""
     return str(error).strip().partition("\n")[0][:200]
-
-
-_SAMPLE: dict[str, CelValue] = {
-    "caller": {},
-    "key": {},
-    "request": {},
-    "typed_data": {},
-    "time": dt.datetime.fromtimestamp(0, dt.UTC),
-}
