@@ -87,8 +87,8 @@ def test_the_whole_configuration_is_accepted() -> None:
 
 def test_the_example_policy_is_accepted() -> None:
     """The example policy loads."""
-    text = blocks("docs/configuration.md", "yaml")[0]
-    policy = Policy(parse_policy(text, "docs/configuration.md", Venues()), FakeClock())
+    text = blocks("docs/policy.md", "yaml")[0]
+    policy = Policy(parse_policy(text, "docs/policy.md", Venues()), FakeClock())
 
     custodian = Caller("spiffe://trading.example.com/custodian", "mtls-spiffe")
     assert policy.allows(custodian, Action.IMPORT_KEY, "whitebit-main")

@@ -1,5 +1,7 @@
 import asyncio
+import gc
 import os
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -341,7 +343,7 @@ async def test_a_long_policy_is_read_beside_the_work(tmp_path: Path) -> None:
     await watched.look()
     watched.path.write_text(text_of(*(f"r{number}" for number in range(1_000))))
     assert await watched.watch.look(watched.tell)
-    turns = 0
+    turns, before = 0, (gc.isenabled(), sys.getswitchinterval())
 
     async def turn() -> None:
         nonlocal turns
@@ -355,6 +357,7 @@ async def test_a_long_policy_is_read_beside_the_work(tmp_path: Path) -> None:
 
     assert len(watched.watch.policy.rules) == 1_000
     assert turns >= 10
+    assert (gc.isenabled(), sys.getswitchinterval()) == before
 
 
 async def test_a_fifo_is_no_policy(tmp_path: Path) -> None:

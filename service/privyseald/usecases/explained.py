@@ -44,7 +44,7 @@ def _allowing(explanation: Explanation) -> list[str]:
 
 def _lacks(each: RuleReading, question: Question) -> str:
     rule = each.rule
-    condition = rule.condition.text if rule.condition else ""
+    condition = " ".join(rule.condition.text.split()) if rule.condition else ""
     return {
         Reading.OTHER_KEY: f"rule '{rule.name}' must name the key {question.key_id}",
         Reading.OTHER_VENUE: f"rule '{rule.name}' must name the venue {question.venue}",
@@ -81,9 +81,14 @@ def _selectors(question: Question) -> str:
 def _for_uses(explanation: Explanation) -> Iterator[str]:
     for use in explanation.uses:
         if not use.decision.allowed:
-            operation = use.operation
+            operation, rule = use.operation, use.decision.rule
+            remedy = (
+                f"rule '{rule}' must not deny that"
+                if rule
+                else f"have a rule allow 'op:{operation.name}' as well"
+            )
             yield (
                 f"the signature would be good for '{operation.name}' too, as that one's parameters "
-                f"are all there ({', '.join(operation.required)}): leave one of them out, or have "
-                f"a rule allow 'op:{operation.name}' as well"
+                f"are all there ({', '.join(operation.required)}): leave one of them out, or "
+                f"{remedy}"
             )
