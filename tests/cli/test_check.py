@@ -84,7 +84,7 @@ def test_an_unknown_variable_is_refused(config_file: Path, monkeypatch: pytest.M
         ("[state]", "[state]\nfile = 1", "state.file is no setting"),
         ("tls/server.pem", "tls/nothing.pem", "server.tls.certificate_file: "),
         ("policy.yaml", "store.key", "policy.file: "),
-        ("[state]", "[venues.mtgox]\n[state]", "venues: there is no such venue"),
+        ("[state]", "[venues.mtgox]\n[state]", "venues.mtgox: is no venue"),
     ],
 )
 def test_what_serve_would_refuse_is_refused(
