@@ -257,7 +257,7 @@ rules:
         ("allow: [sign], deny: [sign]", r"rules\[0\]: a rule has one of 'allow' and 'deny'"),
         ("allow: [sign], when: '1 +'", r"rules\[0\]\.when: is not CEL"),
         ("allow: [sign], when: 'foo(1)'", r"when: uses a name that does not exist"),
-        ("allow: [sign], when: 'reqest.body.a == 1'", r"when: uses a name that does not exist"),
+        ("allow: [sign], when: 'wish.body.a == 1'", r"when: uses a name that does not exist"),
         ("allow: [sign], venues: [nowhere]", r"venues\[0\]: there is no such venue"),
         ("allow: [sign], venues: [kiiex]", r"a signature of kiiex does not cover the request"),
         ("allow: [sign], limits: [{rate: 1}]", r"limits\[0\]\.window"),
