@@ -15,6 +15,7 @@ from privyseald.config_error import ConfigInvalid
 from privyseald.policy.watch import PolicyEvent, PolicyNews, PolicyWatch
 from privyseald.venues.registry import Venues
 from service import (
+    KIIEX,
     OPERATOR,
     POLICY,
     TRADER,
@@ -26,6 +27,7 @@ from service import (
     import_sandbox_key,
     sign_request,
 )
+from session_watch import Watch
 
 VENUES = Venues()
 
@@ -299,6 +301,20 @@ async def test_a_server_follows_its_policy(tmp_path: Path) -> None:
         place = {line.get("policy_sha256"): number for number, line in enumerate(lines)}
         assert place[watch.sha256] < len(lines) - 1
         assert (lines[-1]["rule"], lines[-1]["decision"]) == ("trader", "allowed")
+
+
+async def test_a_stream_ends_with_its_right(tmp_path: Path) -> None:
+    """Who watches a session hears soon that the rule is gone, and gets no more of them."""
+    async with Service(tmp_path) as service:
+        await import_sandbox_key(await service.as_caller(OPERATOR), "desk-1", KIIEX)
+        watch = Watch(await service.as_caller(TRADER), "desk-1")
+        assert (await watch.session()).token
+
+        put(service, WITHOUT_TRADER)
+
+        assert (await watch.failure()).reason == "POLICY_DENIED"
+        end = await watch.end()
+        assert (end.code, end.reason) == ("PERMISSION_DENIED", "POLICY_DENIED")
 
 
 async def is_so(fact: bool) -> bool:
