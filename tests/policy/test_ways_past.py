@@ -20,6 +20,7 @@ from privyseald.policy.question import Question, ask_of_request
 from privyseald.signing.signer import Credential
 from privyseald.venues.operation_table import canonical_path
 from privyseald.venues.registry import Venues
+from privyseald.venues.venue import Operation
 from venues.desk import ask as normalised
 
 VENUES = Venues()
@@ -259,6 +260,29 @@ def test_a_rule_for_operations_opens_no_key_for_documents() -> None:
     for action in (Action.SIGN_TYPED_DATA, Action.LOGIN):
         with pytest.raises(PolicyDenied):
             rules.admit(DESK, action, "k")
+
+
+def test_a_document_is_named_by_one_rule_whole() -> None:
+    """The action by one rule and the tag by another do not add up; a message has no tag."""
+    approve = Operation("approve", "POST", "/fapi/v3/approveAgent", ("key-management",))
+    harmless = Operation("look", "GET", "/fapi/v3/agent", ("read",))
+    key = ASTER.key
+
+    def ask_of(*operations: Operation) -> Question:
+        action, typed_data = Action.SIGN_TYPED_DATA, {"message": None}
+        return Question(
+            DESK, action, key.key_id, key, "aster", operations=operations, typed_data=typed_data
+        )
+
+    apart = ("allow: [sign-typed-data]", "allow: [sign, tag:key-management, sign-message]")
+    together = "allow: [sign-typed-data, tag:key-management]"
+    assert not allows(ask_of(approve), *apart)
+    assert allows(ask_of(approve), together)
+    assert not allows(ask_of(approve), together, "deny: ['@key-management']")
+    assert allows(ask_of(harmless), *apart)
+    assert allows(ask_of(), *apart)
+    assert not allows(ask_of(), "deny: [sign-typed-data]", *apart)
+    assert not allows(ask_of(), apart[1])
 
 
 def test_a_venues_deny_counts_once_the_venue_is_known() -> None:
