@@ -230,7 +230,7 @@ async def test_what_workers_refuse_is_told_once(
 
     said = [line for line in process.stderr_file.read_text().splitlines() if line[:1] != "{"]
     assert 1 == len(said)
-    assert said[0].startswith("error: venues: venues.kiiex.base_urls.moon: is no environment of")
+    assert said[0].startswith("error: venues.kiiex.base_urls.moon: is no environment of")
     started = [each["worker"] for each in process.events() if each["event"] == "worker started"]
     assert sorted(WORKERS) == sorted(started)
 

@@ -176,7 +176,7 @@ async def test_many_processes_never_get_a_value_twice(valkey_server: ValkeyServe
         await hammers.until_more()
 
     hammers.assert_never_twice()
-    assert hammers.total("windowed") > 10_000
+    assert hammers.total("windowed") > 2_000
 
 
 async def test_a_process_that_stood_still_across_a_restart_learns_of_it(
