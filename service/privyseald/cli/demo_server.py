@@ -57,6 +57,8 @@ class DemoServer:
             port = int(event.get("port", port))
             if event.get("event") == "ready":
                 return port
+        # `terminate` reaps a child that has just ended, and its return code would be lost.
+        await self._process.wait()
         return fail("the server did not start: " + " ".join(lines))
 
     async def _stop(self) -> None:
