@@ -61,6 +61,7 @@ class ServerConfig(Section):
     max_concurrent_rpcs_per_caller: Annotated[int, Field(ge=1, le=100_000)] | None = None
     max_streams: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     max_message_bytes: Annotated[int, Field(ge=1_024, le=16_777_216)] = 1_048_576
+    max_connection_age_ms: Annotated[int, Field(ge=1_000, le=86_400_000)] = 300_000
     drain_delay_ms: Milliseconds = 5_000
     grace_ms: Milliseconds = 20_000
 

@@ -37,6 +37,7 @@ def open_doors(server: ServerConfig, clock: Clock, opened: AsyncExitStack) -> Ed
         tls_files.live if tls_files else None,
         server.jwt.listen if server.jwt else None,
         socket,
+        server.max_connection_age_ms,
     )
     identity = Identity(
         plaintext=server.tls is None,

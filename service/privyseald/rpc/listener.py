@@ -16,7 +16,6 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-    ("grpc.max_connection_age_ms", 300_000),
     ("grpc.max_connection_age_grace_ms", 30_000),
 )
 
@@ -79,9 +78,17 @@ def _configuration(tls: Tls, *, ask_certificate: bool) -> grpc.ServerCertificate
     )
 
 
-def make_server(*, share_port: bool = False) -> grpc.aio.Server:
-    """Return a server that listens nowhere yet, alone on its port or with others like it."""
-    return grpc.aio.server(options=(("grpc.so_reuseport", int(share_port)), *_OPTIONS))
+def make_server(
+    *, share_port: bool = False, max_connection_age_ms: int = 300_000
+) -> grpc.aio.Server:
+    """Return a server that listens nowhere yet, alone on its port or with others like it. A
+    connection that grows older than its time (give or take a tenth) gets no new RPCs.
+    """
+    own = (
+        ("grpc.so_reuseport", int(share_port)),
+        ("grpc.max_connection_age_ms", max_connection_age_ms),
+    )
+    return grpc.aio.server(options=(*own, *_OPTIONS))
 
 
 def bind(

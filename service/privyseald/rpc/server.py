@@ -34,6 +34,7 @@ class Doors:
     tls: LiveTls | None
     token_listen: str | None = None
     socket: UnixSocket | None = None
+    max_connection_age_ms: int = 300_000
 
 
 class GrpcServer:
@@ -56,7 +57,9 @@ class GrpcServer:
         self._identity = identity
         self._services = sorted({name.partition("/")[0] for name in procedures})
         self._health = Health(self._services)
-        self._server = make_server(share_port=share_port)
+        self._server = make_server(
+            share_port=share_port, max_connection_age_ms=doors.max_connection_age_ms
+        )
         self._server.add_generic_rpc_handlers(self._handlers(procedures))
         self._health.add_to(self._server)
         if reflect:
