@@ -343,7 +343,7 @@ def as_markdown() -> str:
         lines += [f"### {title}", "", "| metric | kind | labels | sum | meaning |"]
         lines.append("|---|---|---|---|---|")
         for each in metrics:
-            labels = ", ".join(f"`{label}`" for label in each.labels) or "–"
+            labels = ", ".join(f"`{label}`" for label in each.labels) or "-"
             adds_up = "yes" if each.adds_up else "no"
             lines.append(f"| `{each.name}` | {each.kind} | {labels} | {adds_up} | {each.meaning} |")
         lines.append("")
