@@ -1,0 +1,69 @@
+import * as http from "node:http";
+import * as https from "node:https";
+import type { IncomingMessage } from "node:http";
+
+import type { Outgoing } from "./outgoing.js";
+
+// As long as `fetch` waits for a venue that sends nothing.
+const SILENCE_MS = 300_000;
+// As Node's own agents do it: a connection is kept for 5 s, and the last one used goes first.
+const KEPT = { keepAlive: true, scheduling: "lifo", timeout: 5_000 } as const;
+
+/** The connections of a client's doors to the venues. */
+export class VenueConnections {
+  readonly #http = new http.Agent(KEPT);
+  readonly #https = new https.Agent(KEPT);
+
+  /**
+   * Sends a request once, and returns the answer when its headers are there.
+   *
+   * @param outgoing what to send, byte for byte
+   * @param signal ends the exchange, the reading of the answer's body too
+   * @param agent the connections to use in place of these
+   * @throws {TypeError} `fetch failed`, when there is no answer
+   */
+  send(
+    outgoing: Outgoing,
+    signal: AbortSignal | undefined,
+    agent?: http.Agent,
+  ): Promise<IncomingMessage> {
+    const { method, origin, path, headers, body } = outgoing;
+    const isSecure = origin.protocol === "https:";
+    const own = isSecure ? this.#https : this.#http;
+    return new Promise((resolve, reject) => {
+      const options = { method, path, headers, agent: agent ?? own };
+      const request = (isSecure ? https : http).request(origin, options);
+      let answer: IncomingMessage | undefined;
+      const abort = (): void => {
+        const reason = signal?.reason as Error;
+        answer?.destroy(reason);
+        request.destroy(reason);
+      };
+      signal?.addEventListener("abort", abort, { once: true });
+      request.setTimeout(SILENCE_MS, () => {
+        request.destroy(new Error("the venue was silent for 5 min"));
+      });
+      request.once("close", () => {
+        signal?.removeEventListener("abort", abort);
+      });
+      request.on("error", (cause) => {
+        const failed = new TypeError("fetch failed", { cause });
+        reject(signal?.aborted === true ? (signal.reason as Error) : failed);
+      });
+      request.once("response", (response) => {
+        answer = response;
+        resolve(response);
+      });
+      request.end(body);
+    });
+  }
+
+  /** Ends the connections that no exchange uses; the others end with theirs. */
+  close(): void {
+    for (const agent of [this.#http, this.#https]) {
+      for (const socket of Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? [])) {
+        socket.destroy();
+      }
+    }
+  }
+}
