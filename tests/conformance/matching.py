@@ -12,7 +12,8 @@ def difference(expected: Any, seen: Any, place: str = "") -> str:
     An object must hold at least the members that are expected, a list exactly its elements. A
     text that begins with `~` is a regular expression for the whole. `{"$between": [1, 2]}` is a
     number in these bounds, `{"$text": …}` and `{"$json": …}` look into base64, `{"$some": …}` is
-    a list with at least one such element, `{"$not": …}` anything else.
+    a list with at least one such element, `{"$one_of": […]}` any of these, `{"$not": …}` anything
+    else, and `{"$missing": true}` a member that is not there.
     """
     if isinstance(expected, dict):
         return _object(expected, seen, place)
@@ -35,6 +36,10 @@ def _object(expected: dict[str, Any], seen: Any, place: str) -> str:
     if not isinstance(seen, dict):
         return f"{place or 'answer'}: expected an object, saw {seen!r}"
     for name, value in expected.items():
+        if value == {"$missing": True}:
+            if name in seen:
+                return f"{place}/{name}: expected none, saw {_short(seen[name])}"
+            continue
         if name not in seen:
             return f"{place}/{name}: missing in {_short(seen)}"
         if found := difference(value, seen[name], f"{place}/{name}"):
@@ -58,6 +63,9 @@ def _special(name: str, wanted: Any, seen: Any, place: str) -> str:
         if isinstance(seen, list) and any(not difference(wanted, each) for each in seen):
             return ""
         return f"{place}: expected an element like {wanted!r}, saw {_short(seen)}"
+    if name == "$one_of":
+        found = [difference(each, seen, place) for each in wanted]
+        return "" if "" in found else "; or ".join(found)
     if name == "$not":
         return "" if difference(wanted, seen, place) else f"{place}: expected anything but {seen!r}"
     raise ValueError(f"{place}: {name} means nothing")

@@ -57,6 +57,7 @@ class Surroundings:
         return {
             "count": len(calls),
             "different_requests": len({each.request for each in calls}),
+            "different_responses": len({each.response for each in calls if each.response}),
             "cancelled": sum(each.cancelled for each in calls),
             "user_agents": sorted({each.user_agent for each in calls}),
             "deadlines_ms": [each.deadline_ms for each in calls],
@@ -67,7 +68,8 @@ class Surroundings:
         sent = self._world.taps[venue].requests()
         signed = [
             pb.SignResponse.FromString(each.response).signed_http_request
-            for each in self._world.doors["one"].seen
+            for door in self._world.doors.values()
+            for each in door.seen
             if each.rpc == "Sign" and each.response
         ]
         left = list(signed)

@@ -1,8 +1,9 @@
 """All that a client's cases meet: real servers, venues, certificates, tokens, doors that fail."""
 
+import base64
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -45,8 +46,13 @@ _KEYS = {
     "aster-main": ASTER,
     "aster-wallet": ASTER_WALLET,
     "aster-agent": ASTER_AGENT,
+    "session-main": replace(KIIEX, fields={**KIIEX.fields, "sign_with": "session"}),
     "stopped": WHITEBIT,
 }
+_BIG_BODY = b'{"market": "BTC_USDT", "note": "%s"}' % (b"x" * 600_000)
+_BIG_ORDER = b'{"market":"btcusdt","side":"buy","volume":"0.01","price":"4","note":"%s"}' % (
+    b"x" * 300_000
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +204,8 @@ class World:
             "socket": f"unix:{self._directory / 'run' / 'privyseal.sock'}",
             "tls": str(self.tls),
             "token_file": str(self._directory / "token"),
-            "directory": str(self._directory),
+            "big_body": base64.b64encode(_BIG_BODY).decode(),
+            "big_order": base64.b64encode(_BIG_ORDER).decode(),
             **{f"door_{name}": f"localhost:{door.port}" for name, door in self.doors.items()},
             **{f"{venue}_url": tap.url for venue, tap in self.taps.items()},
         }
