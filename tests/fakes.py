@@ -43,6 +43,10 @@ class FakeClock:
         """Return the monotonic time, which only `advance` moves."""
         return self._monotonic_ms
 
+    def monotonic_us(self) -> int:
+        """Return the same in microseconds."""
+        return self.monotonic_ms() * 1_000
+
     def advance(self, milliseconds: int) -> None:
         """Let time pass, on both clocks."""
         self._time_us += milliseconds * 1_000

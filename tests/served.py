@@ -41,6 +41,7 @@ class Served:
         config = self._service.config().effective()
         config["server"]["listen"] = f"127.0.0.1:{self.port}"
         config["server"]["ops_listen"] = f"127.0.0.1:{self.ops_port}"
+        config["server"]["http_ops_listen"] = "127.0.0.1:0"
         (self.folder / "privyseal.toml").write_text(_toml(config))
         start_s = time.monotonic()
         self.launch()

@@ -205,6 +205,7 @@ class Service:
             "server": {
                 "listen": "127.0.0.1:0",
                 "ops_listen": "127.0.0.1:0",
+                "http_ops_listen": "127.0.0.1:0",
                 "drain_delay_ms": 0,
                 "grace_ms": 500,
                 "tls": {

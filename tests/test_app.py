@@ -32,7 +32,7 @@ _SERVING = health_pb2.HealthCheckResponse.SERVING
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the store often."""
-    monkeypatch.setattr("privyseald.app._READINESS_PAUSE_S", 0.02)
+    monkeypatch.setattr("privyseald.readiness._PAUSE_S", 0.02)
 
 
 async def is_serving(stubs: Stubs, name: str = "readiness") -> bool:

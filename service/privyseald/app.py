@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
 import structlog
@@ -17,7 +17,7 @@ from privyseald.clock import Clock, SystemClock
 from privyseald.clock_offsets import ClockOffsets, OffsetRule
 from privyseald.config import LONGEST_SHARED_OFFSET_MS, Config, ServerConfig
 from privyseald.config_error import ConfigInvalid
-from privyseald.errors import PrivysealError, Unavailable
+from privyseald.errors import PrivysealError
 from privyseald.holds.hold_file import HoldFile
 from privyseald.holds.holds import Holds
 from privyseald.holds.shared_holds import SharedHolds
@@ -26,9 +26,10 @@ from privyseald.limits import Limits
 from privyseald.nonces import NonceSource
 from privyseald.open_doors import Edge, open_doors
 from privyseald.open_state import open_state
-from privyseald.open_store import open_store
+from privyseald.open_store import open_store, open_vault
 from privyseald.outbound.http import HttpOutbound
 from privyseald.policy.watch import PolicyEvent, PolicyNews, PolicyWatch
+from privyseald.readiness import Readiness
 from privyseald.rpc.admission import Bounds
 from privyseald.rpc.hold_servicer import HoldServicer
 from privyseald.rpc.key_servicer import KeyServicer
@@ -48,6 +49,10 @@ from privyseald.secretstore.store import SecretStore
 from privyseald.sessions.sessions import Sessions
 from privyseald.state.sealed_values import SealedValues
 from privyseald.state.state import State
+from privyseald.telemetry.sources import AtVenues, Backends, Rules, ServedRpcs, Sources
+from privyseald.telemetry.telemetry import Telemetry
+from privyseald.telemetry.watched import Watched
+from privyseald.telemetry.watched_state import WatchedState
 from privyseald.usecases.create_key import CreateKey
 from privyseald.usecases.create_key_saga import CreateKeySaga, Step
 from privyseald.usecases.delivery import Receive
@@ -56,7 +61,7 @@ from privyseald.usecases.import_key import ImportKey
 from privyseald.usecases.keys import Keys
 from privyseald.usecases.login import Login
 from privyseald.usecases.logout import Logout
-from privyseald.usecases.open_key import OpenedKey, OpenKey, match_venue
+from privyseald.usecases.open_key import OpenKey, match_venue
 from privyseald.usecases.open_session import OpenSession
 from privyseald.usecases.purge_held import PurgeHeld
 from privyseald.usecases.reconcile import Reconcile
@@ -71,9 +76,6 @@ from privyseald.usecases.sign import Sign
 from privyseald.usecases.watch_session import WatchSession
 from privyseald.venues.registry import Venues
 
-_READINESS_PAUSE_S = 2.0
-# A restart or a fail-over of the state is shorter; callers are told to try again meanwhile.
-_STATE_AWAY_MS = 15_000
 _HURRIED_GRACE_MS = 2_000
 _SEALING_PAUSE_S = 2.0
 _log = structlog.get_logger("privyseald")
@@ -106,6 +108,7 @@ class App:
         self.server: GrpcServer
         self.edge: Edge
         self.policy_watch: PolicyWatch
+        self.telemetry: Telemetry
 
     async def __aenter__(self) -> Self:
         """Start to serve. Raises ConfigInvalid; what was opened by then is closed."""
@@ -130,10 +133,13 @@ class App:
         policy = self.policy_watch.policy
         escrow = Escrow.open_path(config.escrow_path, clock)
         self._open.callback(escrow.close)
-        self._store = EscrowedStore(open_store(config, clock), escrow)
+        watched = Watched(clock)
+        vault = open_vault(config, clock, watched.vault_calls)
+        self._store = EscrowedStore(open_store(config, clock, vault), escrow)
         self._open.push_async_callback(self._store.close)
-        state = await open_state(config.state, clock)
-        self._open.push_async_callback(state.close)
+        shared = await open_state(config.state, clock)
+        self._open.push_async_callback(shared.close)
+        state = WatchedState(shared, watched.state_calls)
         sealed = SealedValues(state, lambda: own_sealing_key(self._store, "state"))
         opening = asyncio.create_task(_open_early(sealed))
         self._open.callback(opening.cancel)
@@ -158,7 +164,7 @@ class App:
         self._open.push_async_callback(sessions.settle)
         limits = Limits(state, venues)
         holds, shared_holds = await self._open_holds(state, PurgeHeld(self._store, cache, sessions))
-        open_session = OpenSession(holds, nonces, sessions, offsets)
+        open_session = OpenSession(holds, nonces, sessions, offsets, watched.venue_calls)
         login = Login(policy, holds, open_key, open_session)
         receive = Receive(self._store)
         # A key that a venue has issued must reach the store before that is closed.
@@ -168,14 +174,16 @@ class App:
             escrow,
             outbound,
             clock,
+            watched.venue_calls,
             longest_ms=config.longest_creation_ms,
             observe=self._on_step,
         )
+        sign = Sign(policy, venues, holds, open_key, nonces, sessions, idempotency, limits)
         servicers = {
             "privyseal.v1.SigningService": SigningServicer(
-                Sign(policy, venues, holds, open_key, nonces, sessions, idempotency, limits),
+                sign,
                 login,
-                Logout(policy, open_key, sessions, outbound),
+                Logout(policy, open_key, sessions, outbound, watched.venue_calls),
                 WatchSession(login, open_key, open_session, sessions),
                 CreateKey(
                     policy, holds, venues, self._store, cache, open_key, idempotency, issue_key
@@ -206,21 +214,18 @@ class App:
         }
         pipeline = Pipeline(self._audit, clock, _bounds(config.server), Priority(venues), holds)
         self.edge = open_doors(config.server, clock, self._open)
+        streams = Streams(pipeline, self._audit, clock, config.server.max_streams)
         self.server = GrpcServer(
             procedures(servicers),
             pipeline,
-            Streams(pipeline, self._audit, clock, config.server.max_streams),
+            streams,
             self.edge.identity,
             self.edge.doors,
+            clock,
             ops_listen=None if self._worker else config.server.ops_listen,
             reflect=config.server.reflection,
             share_port=self._worker > 0,
         )
-        await self.server.start()
-        self._open.push_async_callback(self._stop_serving)
-        readiness = asyncio.create_task(self._watch_readiness(cache, state))
-        self._open.callback(readiness.cancel)
-        self._open.callback(asyncio.create_task(sessions.run()).cancel)
         renewals = RenewSessions(
             open_key,
             open_session,
@@ -229,15 +234,38 @@ class App:
             clock,
             lambda error: code_name(code_of(type(error))),
         )
-        self._open.push_async_callback(renewals.settle)
-        renewing = asyncio.create_task(renewals.run())
-        self._open.callback(renewing.cancel)
-        retiring = asyncio.create_task(retirement.run())
-        self._open.callback(retiring.cancel)
         longest_ms = config.longest_creation_ms
         reconcile = Reconcile(self._store, escrow, clock, longest_ms=longest_ms)
-        watch = asyncio.create_task(ReconcileWatch(reconcile, escrow, longest_ms=longest_ms).run())
-        self._open.callback(watch.cancel)
+        readiness = Readiness(
+            self._store, state, self._audit, clock, longest_stale_ms=config.store.hard_ttl_ms
+        )
+        self.telemetry = Telemetry(
+            Sources(
+                clock,
+                ServedRpcs(self.server, pipeline, streams, sign, idempotency, nonces),
+                Backends(cache, vault, shared, self._audit, readiness),
+                AtVenues(offsets, sessions, renewals, issue_key, escrow, reconcile),
+                Rules(self.policy_watch, holds, shared_holds),
+                self.edge,
+                watched,
+            ),
+            worker=self._worker,
+        )
+        await self.telemetry.open(config.server.http_ops_listen, self._open)
+        await self.server.start()
+        self._open.push_async_callback(self._stop_serving)
+        self._open.push_async_callback(renewals.settle)
+        for work in (
+            readiness.run(self._set_ready, cache.sweep),
+            sessions.run(),
+            renewals.run(),
+            retirement.run(),
+            ReconcileWatch(reconcile, escrow, longest_ms=longest_ms).run(),
+        ):
+            self._open.callback(asyncio.create_task(work).cancel)
+
+    async def _set_ready(self, is_ready: bool) -> None:
+        await self.server.set_ready(ready=is_ready)
 
     async def _open_audit(self, sealed: SealedValues) -> None:
         """Begin the audit log, with the policy that is in force, and let that follow its file."""
@@ -272,48 +300,6 @@ class App:
         if self._is_hurried:
             delay_ms, grace_ms = 0, min(grace_ms, _HURRIED_GRACE_MS)
         await self.server.stop(drain_delay_ms=delay_ms, grace_ms=grace_ms)
-
-    async def _watch_readiness(self, cache: KeyCache[OpenedKey], state: State) -> None:
-        """Ready from the first time that store and state answer, until the store refuses this
-        service, or has been away for so long that no cached key may be used any more; and not
-        while the audit log can't be written, or the state is away for more than a moment: then
-        whether a hold is in force can't be known, and nothing is signed.
-        """
-        ready = False
-        last_ok_ms: int | None = None
-        last_state_ok_ms: int | None = None
-        while True:
-            now_ms = self._clock.monotonic_ms()
-            try:
-                await self._store.check()
-                last_ok_ms = now_ms
-            except PrivysealError as error:
-                if ready or last_ok_ms is None:
-                    _log.warning("secret store away", reason=error.reason, advice=error.message)
-                if not isinstance(error, Unavailable):
-                    last_ok_ms = None
-            if await _works(state):
-                last_state_ok_ms = now_ms
-            is_ready = (
-                last_ok_ms is not None
-                and last_state_ok_ms is not None
-                and now_ms - last_state_ok_ms <= _STATE_AWAY_MS
-                and now_ms - last_ok_ms <= max(self._config.store.hard_ttl_ms, 1)
-                and self._audit.is_writable
-            )
-            if is_ready != ready:
-                ready = is_ready
-                await self.server.set_ready(ready=ready)
-                _log.info("ready" if ready else "not ready")
-            cache.sweep()
-            await asyncio.sleep(_READINESS_PAUSE_S)
-
-
-async def _works(state: State) -> bool:
-    with suppress(Unavailable):
-        await state.check()
-        return True
-    return False
 
 
 async def _open_early(sealed: SealedValues) -> None:

@@ -13,6 +13,9 @@ class Clock(Protocol):
     def monotonic_ms(self) -> int:
         """Return milliseconds that never go back; only differences mean anything."""
 
+    def monotonic_us(self) -> int:
+        """Return the same in microseconds, for what is measured."""
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -24,3 +27,7 @@ class SystemClock:
     def monotonic_ms(self) -> int:
         """Return milliseconds that never go back."""
         return time.monotonic_ns() // 1_000_000
+
+    def monotonic_us(self) -> int:
+        """Return microseconds that never go back."""
+        return time.monotonic_ns() // 1_000

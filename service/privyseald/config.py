@@ -51,6 +51,7 @@ class ServerConfig(Section):
 
     listen: Address = "127.0.0.1:7443"
     ops_listen: Address = "127.0.0.1:7444"
+    http_ops_listen: Address | Literal["off"] = "127.0.0.1:7446"
     tls: TlsConfig | None = None
     jwt: JwtConfig | None = None
     unix_socket: UnixSocketConfig | None = None

@@ -1,5 +1,6 @@
 """Nonces: strictly increasing for each API key, whatever the clocks and replicas do."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -62,6 +63,12 @@ class NonceSource:
         self._state = state
         self._clock = clock
         self._offset_of = offset_of
+        # For those who watch, by venue: nonces given, those that went nowhere, and counters
+        # brought down or up; and until when, in Unix time by our clock, the highest one lies ahead.
+        self.given: Counter[str] = Counter()
+        self.burnt: Counter[str] = Counter()
+        self.moved: Counter[tuple[str, str]] = Counter()
+        self.ahead_until_us: dict[str, int] = {}
 
     async def reserve(self, key: Key, policy: NoncePolicy | None) -> Moment:
         """Return the time at the venue and, where there is a policy, the next nonce.
@@ -76,6 +83,7 @@ class NonceSource:
         nonce = await self._state.advance(numbers.counter, step)
         if nonce > step.ceiling:
             raise _ahead(numbers, nonce, step)
+        self._note(key.venue, nonce * 1_000 // numbers.units - offset_ms * 1_000)
         return Moment(step.time_ms + offset_ms, nonce, offset_ms)
 
     async def spend(
@@ -95,6 +103,7 @@ class NonceSource:
             used = await use(moment)
             if policy is None or self._clock.monotonic_ms() - began_ms <= _OLDEST_MS:
                 return moment, used
+            self.burnt[key.venue] += 1
         raise StateUnavailable(
             f"each of {1 + _RENEWALS} nonces was older than {_OLDEST_MS} ms when its signature "
             "was ready, and none was handed out; this server, its state or Vault is too slow",
@@ -120,6 +129,7 @@ class NonceSource:
         burnt = await self._state.advance(
             numbers.counter, replace(step, floor=nonce, ceiling=HIGHEST)
         )
+        self.moved[numbers.key.venue, "up"] += 1
         return before, burnt
 
     async def resync(self, numbers: Numbers) -> tuple[int, int]:
@@ -127,11 +137,24 @@ class NonceSource:
 
         Return the last nonce before, and what the next one will be above.
         """
-        return await self._state.resync(numbers.counter, self._step(numbers).floor)
+        resynced = await self._state.resync(numbers.counter, self._step(numbers).floor)
+        venue = numbers.key.venue
+        self.moved[venue, "down"] += 1
+        self.ahead_until_us.pop(venue, None)
+        return resynced
 
     def now(self, numbers: Numbers) -> int:
         """Return the time at the venue, in the nonces' unit."""
         return self._step(numbers).floor
+
+    def lead_us(self, venue: str) -> int:
+        """Return how far the highest nonce of a venue that was given here is ahead of its clock."""
+        return max(self.ahead_until_us.get(venue, 0) - self._clock.time_us(), 0)
+
+    def _note(self, venue: str, ahead_until_us: int) -> None:
+        self.given[venue] += 1
+        if ahead_until_us > self.ahead_until_us.get(venue, 0):
+            self.ahead_until_us[venue] = ahead_until_us
 
     def _step(self, numbers: Numbers, offset_ms: int | None = None) -> Step:
         now_us, units = self._clock.time_us(), numbers.units

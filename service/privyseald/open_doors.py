@@ -10,6 +10,7 @@ from privyseald.config import ServerConfig
 from privyseald.identity_config import UnixSocketConfig
 from privyseald.open_tokens import open_tokens
 from privyseald.rpc.identity.identity import Identity
+from privyseald.rpc.identity.tokens import Tokens
 from privyseald.rpc.identity.unix_socket import METHOD, UnixSocket
 from privyseald.rpc.server import Doors
 from privyseald.tls_files import TlsFiles
@@ -22,6 +23,7 @@ class Edge:
     doors: Doors
     identity: Identity
     tls_files: TlsFiles | None
+    tokens: Tokens | None
 
 
 def open_doors(server: ServerConfig, clock: Clock, opened: AsyncExitStack) -> Edge:
@@ -45,7 +47,7 @@ def open_doors(server: ServerConfig, clock: Clock, opened: AsyncExitStack) -> Ed
         tokens=tokens,
         token_beats_certificate=server.jwt is not None and server.jwt.with_certificate == "token",
     )
-    return Edge(doors, identity, tls_files)
+    return Edge(doors, identity, tls_files, tokens)
 
 
 def _socket(config: UnixSocketConfig | None) -> UnixSocket | None:

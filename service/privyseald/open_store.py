@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from privyseald.calls import Calls
 from privyseald.clock import Clock
 from privyseald.config import Config
 from privyseald.config_error import ConfigInvalid
@@ -21,8 +22,10 @@ from privyseald.vault.token_file import TokenFile
 from privyseald.vault_config import VaultConfig
 
 
-def open_store(config: Config, clock: Clock) -> SecretStore:
-    """Return the secret store of the config. Raises ConfigInvalid."""
+def open_store(config: Config, clock: Clock, vault: VaultClient | None = None) -> SecretStore:
+    """Return the secret store of the config, on this client where it is in Vault. Raises
+    ConfigInvalid.
+    """
     store = config.store
     if store.is_embedded:
         return EmbeddedStore.open_path(
@@ -31,16 +34,25 @@ def open_store(config: Config, clock: Clock) -> SecretStore:
             passphrase_file=store.passphrase_file,
             clock=clock,
         )
-    vault = config.vault
-    if vault is None:
+    client = vault or open_vault(config, clock)
+    if client is None:
         raise ConfigInvalid("store.url names Vault: add a section [vault] with its address")
     mount, prefix = store.mount_and_prefix
+    custody = TransitCustody(client, Custody(store.custody), store.transit_mount)
+    return VaultStore(client, mount=mount, prefix=prefix, clock=clock, custody=custody)
+
+
+def open_vault(config: Config, clock: Clock, calls: Calls | None = None) -> VaultClient | None:
+    """Return the way to Vault, None where the store is a file of our own. `calls` hears of each
+    request. Raises ConfigInvalid.
+    """
+    vault = config.vault
+    if config.store.is_embedded or vault is None:
+        return None
     address = VaultAddress(
         vault.address, vault.namespace or "", vault.ca_file, timeout_ms=vault.timeout_ms
     )
-    client = VaultClient.connect(address, _auth_method(vault), clock)
-    custody = TransitCustody(client, Custody(store.custody), store.transit_mount)
-    return VaultStore(client, mount=mount, prefix=prefix, clock=clock, custody=custody)
+    return VaultClient.connect(address, _auth_method(vault), clock, calls=calls)
 
 
 def _auth_method(vault: VaultConfig) -> AuthMethod:

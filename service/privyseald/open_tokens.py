@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from privyseald.clock import Clock
+from privyseald.clock import Clock, SystemClock
 from privyseald.config_error import ConfigInvalid
 from privyseald.identity_config import IssuerConfig, JwtConfig
 from privyseald.outbound.http import HttpOutbound
@@ -37,7 +37,7 @@ def check_key_sets(jwt: JwtConfig | None) -> None:
     """Read the key sets that are files. Raises ConfigInvalid."""
     for alias, issuer in jwt.issuers.items() if jwt else ():
         if issuer.jwks_file is not None:
-            KeySetFile(alias, issuer.jwks_file)
+            KeySetFile(alias, issuer.jwks_file, SystemClock())
 
 
 def _rule(alias: str, config: IssuerConfig) -> IssuerRule:
@@ -53,7 +53,7 @@ def _rule(alias: str, config: IssuerConfig) -> IssuerRule:
 
 def _source(alias: str, config: IssuerConfig, clock: Clock, opened: AsyncExitStack) -> KeySource:
     if config.jwks_file is not None:
-        return KeySetFile(alias, config.jwks_file)
+        return KeySetFile(alias, config.jwks_file, clock)
     assert config.jwks_url is not None, "checked when it was read"  # noqa: S101
     outbound = HttpOutbound(
         timeout_ms=_TIMEOUT_MS,

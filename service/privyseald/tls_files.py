@@ -28,7 +28,8 @@ class TlsFiles:
     """Brings into force what the files hold, from the next handshake on.
 
     What can't be right leaves the last good certificate, key and CA in force, and says so once a
-    change. `expire_time` is the end of the certificate in force.
+    change. `expire_time` is the end of the certificate in force, `ca_expire_time` of the callers'
+    CA; None where there is none.
     """
 
     def __init__(self, config: TlsConfig, clock: Clock) -> None:
@@ -40,6 +41,7 @@ class TlsFiles:
         self._odd: FileStamp | None = None
         self.live = LiveTls(read_tls(config))
         self.expire_time = _end_of(self.live.current)
+        self.ca_expire_time = _end_of_ca(self.live.current)
         self._said_ms = 0
 
     @classmethod
@@ -82,7 +84,7 @@ class TlsFiles:
         if tls == self.live.current:
             return
         self.live.replace(tls)
-        self.expire_time = expire_time
+        self.expire_time, self.ca_expire_time = expire_time, _end_of_ca(tls)
         _log.info("certificates replaced")
         self._say_expiry()
 
@@ -142,6 +144,14 @@ def _end_of(tls: Tls) -> dt.datetime:
     """Return when the chain is good no more."""
     chain = x509.load_pem_x509_certificates(tls.certificate)
     return min(certificate.not_valid_after_utc for certificate in chain)
+
+
+def _end_of_ca(tls: Tls) -> dt.datetime | None:
+    """Return when the last of the callers' CAs is good no more: others of a roll-over may be."""
+    if tls.client_ca is None:
+        return None
+    authorities = x509.load_pem_x509_certificates(tls.client_ca)
+    return max(certificate.not_valid_after_utc for certificate in authorities)
 
 
 def _read_certificate(path: Path, setting: str) -> tuple[bytes, x509.Certificate]:

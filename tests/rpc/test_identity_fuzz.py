@@ -19,6 +19,7 @@ class Published:
     """The keys of an issuer, as they are."""
 
     answers_wishes = False
+    confirmed_ms: int | None = None
 
     def __init__(self, issuer: Issuer) -> None:
         self.current = read_key_set(issuer.key_set)

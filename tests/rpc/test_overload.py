@@ -313,7 +313,7 @@ async def test_a_callers_share_can_be_set(tmp_path: Path) -> None:
         folder.mkdir()
         async with Service(folder, server=server) as service:
             pipeline: Any = service.app.server._pipeline
-            assert expected == pipeline._admission._bounds.rpcs_per_caller
+            assert expected == pipeline.admission._bounds.rpcs_per_caller
 
 
 def test_the_refusal_says_what_to_do() -> None:

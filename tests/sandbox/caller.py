@@ -27,6 +27,10 @@ class StoppedClock:
         """Return the same in milliseconds."""
         return self.time_ms
 
+    def monotonic_us(self) -> int:
+        """Return the same again."""
+        return self.time_us()
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fakes import Answer, FakeClock, FakeOutbound, FakeState, FakeStore, answer, sealed
 from privyseald.caller import Caller
+from privyseald.calls import Calls
 from privyseald.holds.hold import Hold, Scope
 from privyseald.holds.holds import Holds
 from privyseald.holds.known_holds import KnownHolds
@@ -99,6 +100,7 @@ class Desk:
             self.escrow,
             self.outbound,
             self.clock,
+            Calls("venue", self.clock),
             longest_ms=LONGEST_MS,
             observe=self._did,
         )

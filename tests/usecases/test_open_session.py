@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from fakes import NOW_MS
+from privyseald.calls import Calls
 from privyseald.errors import Held
 from privyseald.holds.hold import Scope, ScopeKind
 from privyseald.nonces import NonceSource
@@ -22,7 +23,11 @@ async def test_a_held_key_has_no_session(tmp_path: Path) -> None:
 
     await desk.sessions.login(opened.credential.key, log_in)
     open_session = OpenSession(
-        desk.holds, NonceSource(desk.shared, desk.clock), desk.sessions, desk.outbound
+        desk.holds,
+        NonceSource(desk.shared, desk.clock),
+        desk.sessions,
+        desk.outbound,
+        Calls("venue", desk.clock),
     )
     desk.stop(Scope(ScopeKind.KEY, "wallet"))
     with pytest.raises(Held):

@@ -8,6 +8,7 @@ from pathlib import Path
 from audit_log import opened
 from fakes import Answer
 from privyseald.audit.entry import Entry
+from privyseald.calls import Calls
 from privyseald.errors import PrivysealError
 from privyseald.nonces import NonceSource
 from privyseald.usecases.login import Login
@@ -32,7 +33,9 @@ class WatchingDesk(Desk):
         self.aster = self._log_in
         self.audit_file = folder / "audit.jsonl"
         nonces = NonceSource(self.shared, self.clock)
-        self.open_session = OpenSession(self.holds, nonces, self.sessions, self.outbound)
+        self.open_session = OpenSession(
+            self.holds, nonces, self.sessions, self.outbound, Calls("venue", self.clock)
+        )
         login = Login(self.policy, self.holds, self.open_key, self.open_session)
         self.watch = WatchSession(login, self.open_key, self.open_session, self.sessions)
 

@@ -84,6 +84,7 @@ def config_of(folder: Path, **server: Any) -> Config:
             "server": {
                 "listen": "127.0.0.1:0",
                 "ops_listen": "127.0.0.1:0",
+                "http_ops_listen": "127.0.0.1:0",
                 "allow_plaintext_on_loopback": True,
                 "workers": 2,
                 "drain_delay_ms": 0,

@@ -29,3 +29,4 @@ class Entry:
     shadow: str = ""
     limits: str = ""
     policy_sha256: str = ""
+    trace_id: str = ""

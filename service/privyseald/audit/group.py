@@ -16,6 +16,7 @@ class Group:
     lead: bytes = b""
     lines: list[bytes] = field(default_factory=list)
     sources: list[Item | Withheld | None] = field(default_factory=list)
+    checkpoints: int = 0
 
     def add(self, line: bytes, source: Item | Withheld | None) -> None:
         """Take one more line."""

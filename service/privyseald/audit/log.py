@@ -131,6 +131,11 @@ class AuditLog:
             )
 
     @property
+    def scribe(self) -> Scribe | None:
+        """Who writes, for those who watch; None before the start and after the end."""
+        return self._scribe
+
+    @property
     def is_writable(self) -> bool:
         """Whether lines are written now, as far as is known."""
         scribe = self._scribe

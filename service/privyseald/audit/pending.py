@@ -42,6 +42,16 @@ class Pending:
     def __len__(self) -> int:
         return len(self._items)
 
+    @property
+    def lines(self) -> int:
+        """How many lines wait or are being written."""
+        return self._lines
+
+    @property
+    def size(self) -> int:
+        """How many bytes these have."""
+        return self._bytes
+
     def has_room(self, lines: int, size: int) -> bool:
         """Whether so much more fits."""
         return self._lines + lines <= self._most_lines and self._bytes + size <= self._most_bytes

@@ -50,6 +50,8 @@ class Scribe:
         # Why nothing can be written now: a fault of the sink, or a write that does not end.
         self.fault = ""
         self.is_stalled = False
+        # For those who watch.
+        self.lines = self.checkpoints = self.stalls = self.failures = 0
         self._sink, self._chain, self._config, self._clock = sink, chain, config, clock
         self._loop = loop
         self._on_checkpoint = on_checkpoint
@@ -93,6 +95,7 @@ class Scribe:
         if self._is_busy:
             if self._busy_ms <= too_old_ms and not self.is_stalled:
                 self.is_stalled = True
+                self.stalls += 1
                 self.withheld.since_us = self._clock.time_us()
                 _log.error("audit log stalled", advice="look at the disk, or at who reads it")
             return
@@ -166,6 +169,7 @@ class Scribe:
         }
         body = body_of(self._clock.time_us(), facts)
         group.add(chain.append_signed(body, key.sign), None)
+        group.checkpoints += 1
 
     def _written(self, written: Written) -> None:
         group, self._group = self._group, None
@@ -178,6 +182,8 @@ class Scribe:
             self._take_back(group, written)
             return
         self.fault = ""
+        self.lines += len(group.lines)
+        self.checkpoints += group.checkpoints
         self._settle(group, len(group.lines))
         self._tell_checkpoint(group)
         if not self.withheld:
@@ -217,7 +223,9 @@ class Scribe:
 
     def _take_back(self, group: Group, written: Written) -> None:
         """Set the chain back to the lines that stand there, and let nobody wait any longer."""
+        self.failures += 1
         kept = group.whole_lines(written.size)
+        self.lines += kept
         for _, waiter in group.from_queue():
             if waiter is not None:
                 waiter.give_up()

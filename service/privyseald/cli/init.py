@@ -20,6 +20,7 @@ _CONFIG = """\
 [server]
 listen = "127.0.0.1:{port}"
 ops_listen = "127.0.0.1:{ops_port}"
+http_ops_listen = "127.0.0.1:{http_ops_port}"
 drain_delay_ms = 0
 
 [server.tls]
@@ -83,7 +84,7 @@ private_key_file = "tls/client-key.pem"
 
 def init(
     directory: Annotated[Path, typer.Argument(help="A new or empty directory.")],
-    port: Annotated[int, typer.Option("--port", help="The gRPC port.", min=0, max=65534)] = 7443,
+    port: Annotated[int, typer.Option("--port", help="The gRPC port.", min=0, max=65533)] = 7443,
 ) -> None:
     """Write a configuration, certificates, a policy and a store key to begin with."""
     try:
@@ -116,6 +117,7 @@ def prepare(directory: Path, port: int) -> TryOutCa:
             _CONFIG.format(
                 port=port,
                 ops_port=port + 1 if port else 0,
+                http_ops_port=port + 2 if port else 0,
                 store=(directory / "store.db").resolve(),
             )
         )

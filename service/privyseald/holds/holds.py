@@ -26,6 +26,7 @@ class Holds:
         self._stops = Stops()
         self._is_any = False
         self._fresh_until_ms = -math.inf
+        self._asked_ms: int | None = None
         self.known = KnownHolds()
         self.on_begin: list[Callable[[Hold], None]] = []
         # For those who watch: requests refused for a hold, and for not knowing.
@@ -72,9 +73,18 @@ class Holds:
             if hold.hold_id not in known.holds:
                 _log.warning("hold ends", **hold.told())
 
-    def confirm(self, until_ms: float) -> None:
-        """Believe what is known until then, in the clock's monotonic milliseconds."""
-        self._fresh_until_ms = until_ms
+    @property
+    def age_ms(self) -> float:
+        """How long ago what is known was confirmed; 0 where that is for ever, infinite before."""
+        if self._fresh_until_ms == math.inf:
+            return 0
+        return math.inf if self._asked_ms is None else self._clock.monotonic_ms() - self._asked_ms
+
+    def confirm(self, until_ms: float, *, asked_ms: int | None = None) -> None:
+        """Believe what is known until then; it was asked for at `asked_ms`. Both are the clock's
+        monotonic milliseconds.
+        """
+        self._fresh_until_ms, self._asked_ms = until_ms, asked_ms
 
     def _check_key(self, key_id: str, venue: str) -> None:
         if (held := self._stops.on_key(key_id, venue)) is not None:

@@ -142,7 +142,8 @@ class SharedHolds:
                 self._last_read = data, wanted
                 self._note_put_back(together, there)
             self._holds.take(wanted)
-            self._holds.confirm(asked_ms + (self._max_age_ms or math.inf))
+            until_ms = asked_ms + (self._max_age_ms or math.inf)
+            self._holds.confirm(until_ms, asked_ms=asked_ms)
             self._start_to_keep()
             return wanted
         raise StateUnavailable(

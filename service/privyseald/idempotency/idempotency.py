@@ -50,6 +50,13 @@ class Idempotency:
         self._kept = KeptAnswers(clock, capacity_bytes)
         self._under_way: dict[tuple[str, bytes], _UnderWay] = {}
         self._unnamed: set[asyncio.Task[object]] = set()
+        # For those who watch: repeats that were answered from memory, and by work under way.
+        self.from_memory = self.joined = 0
+
+    @property
+    def from_state(self) -> int:
+        """How often the state had an answer that this process did not know."""
+        return self._answers.found
 
     async def once(
         self,
@@ -72,6 +79,7 @@ class Idempotency:
         if kept is not None:
             if kept.fingerprint != fingerprint:
                 raise request_id_reused()
+            self.from_memory += 1
             return cast("_T", kept.answer)
         key = name, fingerprint
         under_way = self._under_way.get(key)
@@ -81,6 +89,8 @@ class Idempotency:
             under_way = _UnderWay(cast("asyncio.Task[FirstAnswer[object]]", task))
             self._under_way[key] = under_way
             under_way.task.add_done_callback(lambda done: self._finish(key, done))
+        else:
+            self.joined += 1
         under_way.callers += 1
         try:
             return cast("_T", (await asyncio.shield(under_way.task)).answer)

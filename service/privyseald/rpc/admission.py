@@ -35,11 +35,18 @@ class Admission:
         self._priority = priority
         self._taken = 0
         self._of_callers: Counter[str] = Counter()
+        # For those who watch: RPCs that found no place, urgent ones and others.
+        self.shed = {"urgent": 0, "normal": 0}
 
     @property
     def taken(self) -> int:
         """The places that are taken now."""
         return self._taken
+
+    @property
+    def most(self) -> int:
+        """How many places there are."""
+        return self._bounds.concurrent_rpcs
 
     @contextmanager
     def enter(self, procedure: str, caller: Caller, request: Message) -> Iterator[None]:
@@ -67,8 +74,10 @@ class Admission:
             if not used or used + places <= _orders_share(bound):
                 continue
             if not self._priority.is_urgent(procedure, request):
+                self.shed["normal"] += 1
                 raise _overloaded(whose, _orders_share(bound))
             if used + places > bound:
+                self.shed["urgent"] += 1
                 raise _overloaded(whose, bound)
 
 

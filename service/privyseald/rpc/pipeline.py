@@ -26,20 +26,24 @@ from privyseald.errors import (
     PrivysealError,
 )
 from privyseald.holds.holds import Holds
+from privyseald.log import RPC_OF_LOG
 from privyseald.rpc.admission import Admission, Bounds
 from privyseald.rpc.call import Call, Procedure
+from privyseald.rpc.counts import RpcCounts
 from privyseald.rpc.priority import Priority
 from privyseald.rpc.status import code_name, internal_status, status_of
+from privyseald.tracer import Tracer
 
 _log = structlog.get_logger("privyseald.rpc")
 
 
 class RpcFailed(Exception):
-    """An RPC that ends in a status. The transport sends it as it is."""
+    """An RPC that ends in a status. The transport sends it as it is; `reason` is ErrorInfo's."""
 
-    def __init__(self, status: status_pb2.Status) -> None:
+    def __init__(self, status: status_pb2.Status, reason: str) -> None:
         super().__init__(status.message)
         self.status = status
+        self.reason = reason
 
 
 def _no_deadline() -> None:
@@ -56,12 +60,15 @@ class Pipeline:
         bounds: Bounds,
         priority: Priority,
         holds: Holds,
+        tracer: Tracer | None = None,
     ) -> None:
         self._audit = audit
         self._clock = clock
         self._longest_message = bounds.message_bytes
-        self._admission = Admission(bounds, priority)
+        self.admission = Admission(bounds, priority)
         self._holds = holds
+        self.tracer = tracer
+        self.counts = RpcCounts()
 
     async def run(
         self,
@@ -77,14 +84,14 @@ class Pipeline:
         """
         self.check_room()
         started_us = self._clock.time_us()
-        entry = Entry(procedure.name)
+        entry = self.begin(procedure)
         parts: list[Entry] = []
         places = ExitStack()
         try:
             caller = self.admit(identify, entry)
             request = self.parse(procedure, raw, entry)
             _check_time(time_left())
-            places.enter_context(self._admission.enter(procedure.name, caller, request))
+            places.enter_context(self.admission.enter(procedure.name, caller, request))
             call = Call(caller, entry, parts)
             response: Message = await procedure.method(request, call)
             answer = response.SerializeToString()
@@ -114,7 +121,15 @@ class Pipeline:
             places.close()
         entry.code, entry.decision = code_name(status.code), "refused"
         await self.write(entry, started_us, parts)
-        raise RpcFailed(status)
+        raise RpcFailed(status, entry.reason)
+
+    def begin(self, procedure: Procedure) -> Entry:
+        """Return the entry of an RPC that begins; what is logged meanwhile names it."""
+        entry = Entry(procedure.name)
+        if self.tracer is not None:
+            entry.trace_id = self.tracer.trace_id
+        RPC_OF_LOG.set(entry)
+        return entry
 
     def check_uses(self, call: Call) -> None:
         """Return if the answer may still go out: its audit line may have taken a while. Raises
@@ -150,15 +165,16 @@ class Pipeline:
         try:
             self._audit.check_room()
         except PrivysealError as error:
-            raise RpcFailed(status_of(error)) from error
+            raise RpcFailed(status_of(error), error.reason) from error
 
     async def write(self, entry: Entry, started_us: int, parts: list[Entry]) -> None:
         """Write the audit lines of an RPC. Raises RpcFailed where that can't be done."""
+        self.counts.note(entry, parts)
         try:
             await self._audit.write(entry, self._clock.time_us() - started_us, parts)
         except AuditUnavailable as error:
-            _log.error("audit line not written", rpc=entry.rpc)
-            raise RpcFailed(status_of(error)) from error
+            _log.error("audit line not written", rpc=entry.rpc, request_id=entry.request_id)
+            raise RpcFailed(status_of(error), error.reason) from error
 
 
 def _check_time(left_s: float | None) -> None:

@@ -12,7 +12,9 @@ from google.rpc import status_pb2
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
+from privyseald.clock import Clock
 from privyseald.rpc.call import Procedure
+from privyseald.rpc.counts import RpcCounts
 from privyseald.rpc.health import Health
 from privyseald.rpc.identity.identity import Identity
 from privyseald.rpc.identity.unix_socket import UnixSocket, bind_socket
@@ -20,6 +22,7 @@ from privyseald.rpc.listener import LiveTls, bind, make_server
 from privyseald.rpc.ops_server import OpsServer
 from privyseald.rpc.pipeline import Pipeline, RpcFailed
 from privyseald.rpc.streams import Streams
+from privyseald.rpc.watched_rpc import WatchedRpc
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -47,6 +50,7 @@ class GrpcServer:
         streams: Streams,
         identity: Identity,
         doors: Doors,
+        clock: Clock,
         *,
         ops_listen: str | None,
         reflect: bool,
@@ -57,6 +61,7 @@ class GrpcServer:
         self._identity = identity
         self._services = sorted({name.partition("/")[0] for name in procedures})
         self._health = Health(self._services)
+        self._watched = partial(WatchedRpc, pipeline.counts, clock, pipeline.tracer)
         self._server = make_server(
             share_port=share_port, max_connection_age_ms=doors.max_connection_age_ms
         )
@@ -65,6 +70,7 @@ class GrpcServer:
         if reflect:
             names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
+        self._server.add_generic_rpc_handlers((_Unknown(pipeline.counts),))
         self.port, self.token_port = self._bind(doors)
         self._ops = OpsServer(ops_listen, self._health) if ops_listen else None
         self.ops_port = self._ops.port if self._ops else 0
@@ -129,32 +135,44 @@ class GrpcServer:
         return grpc.unary_unary_rpc_method_handler(self._unary(procedure))
 
     def _unary(self, procedure: Procedure) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        run, identity = self._pipeline.run, self._identity
+        run, identity, watched = self._pipeline.run, self._identity, self._watched
 
         async def behave(raw: bytes, context: Any) -> bytes:
-            await identity.settle(context)
-            identify = partial(identity.caller_of, context)
             try:
-                return await run(procedure, raw, identify, context.time_remaining)
+                with watched(procedure.name, context):
+                    await identity.settle(context)
+                    identify = partial(identity.caller_of, context)
+                    return await run(procedure, raw, identify, context.time_remaining)
             except RpcFailed as failure:
                 return await _abort(context, failure.status)
 
         return behave
 
     def _streaming(self, procedure: Procedure) -> Callable[[bytes, Any], Awaitable[None]]:
-        run, identity = self._streams.run, self._identity
+        run, identity, watched = self._streams.run, self._identity, self._watched
 
         async def behave(raw: bytes, context: Any) -> None:
-            await identity.settle(context)
-            answers = run(procedure, raw, partial(identity.caller_of, context))
             try:
-                async with aclosing(answers):
-                    async for answer in answers:
-                        await context.write(answer)
+                with watched(procedure.name, context):
+                    await identity.settle(context)
+                    answers = run(procedure, raw, partial(identity.caller_of, context))
+                    async with aclosing(answers):
+                        async for answer in answers:
+                            await context.write(answer)
             except RpcFailed as failure:
                 await _abort(context, failure.status)
 
         return behave
+
+
+class _Unknown(grpc.GenericRpcHandler):
+    """Counts what no other handler knows, and knows it neither: gRPC answers UNIMPLEMENTED."""
+
+    def __init__(self, counts: RpcCounts) -> None:
+        self._counts = counts
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> None:
+        self._counts.end_unknown()
 
 
 async def _abort(context: Any, status: status_pb2.Status) -> NoReturn:

@@ -45,7 +45,7 @@ class Streams:
         """Give the responses' bytes, each behind its audit lines. Raises RpcFailed."""
         self._pipeline.check_room()
         opened_us = self._clock.time_us()
-        entry, status = Entry(procedure.name), None
+        entry, status = self._pipeline.begin(procedure), None
         self.open += 1
         try:
             answers = self._answers(procedure, raw, identify, entry, opened_us)
@@ -68,7 +68,7 @@ class Streams:
             entry.code, entry.decision = code_name(status.code), "refused"
         await self._pipeline.write(entry, opened_us, [])
         if status is not None:
-            raise RpcFailed(status)
+            raise RpcFailed(status, entry.reason)
 
     async def _answers(
         self,

@@ -73,26 +73,36 @@ class KeyCache(Generic[_T]):
         self._entries: OrderedDict[str, _Entry[_T]] = OrderedDict()
         self._checks: dict[str, asyncio.Task[_T]] = {}
         self._verdicts = Verdicts(clock)
+        # For those who watch: keys that were at hand, old ones used while the store is away, and
+        # those for which the store was waited for.
+        self.hits = self.stale = self.misses = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     async def open(self, key_id: str) -> _T:
         """Return the opened key. Raises what the store raises."""
         entry = self._entries.get(key_id)
         now_ms = self._clock.monotonic_ms()
         if entry is None or not self._may_serve(key_id, entry):
+            self.misses += 1
             return await self._read(key_id)
         age_ms = now_ms - entry.checked_ms
-        if age_ms < self._policy.soft_ms or now_ms < entry.pause_until_ms:
-            return entry.opened
+        is_young = age_ms < self._policy.soft_ms
+        if is_young or now_ms < entry.pause_until_ms:
+            return self._use(entry, is_stale=not is_young)
         check = self._start_check(key_id)
         if age_ms < 2 * self._policy.soft_ms or entry.is_store_away:
-            return entry.opened
-        try:
+            return self._use(entry, is_stale=entry.is_store_away)
+        with suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
-                return await asyncio.shield(check)
-        except (Unavailable, TimeoutError):
-            entry.is_store_away = True
-            if self._may_serve(key_id, entry):
-                return entry.opened
+                opened = await asyncio.shield(check)
+            self.misses += 1
+            return opened
+        entry.is_store_away = True
+        if self._may_serve(key_id, entry):
+            return self._use(entry, is_stale=True)
+        self.misses += 1
         return await asyncio.shield(check)
 
     def forget(self, key_id: str) -> None:
@@ -113,6 +123,13 @@ class KeyCache(Generic[_T]):
             if oldest.checked_ms >= gone_ms and len(self._entries) <= self._policy.most:
                 return
             del self._entries[oldest_id]
+
+    def _use(self, entry: _Entry[_T], *, is_stale: bool) -> _T:
+        if is_stale:
+            self.stale += 1
+        else:
+            self.hits += 1
+        return entry.opened
 
     async def _read(self, key_id: str) -> _T:
         """Wait for the store; not for long, where it was away the last time."""

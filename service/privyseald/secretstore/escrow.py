@@ -84,6 +84,11 @@ class Escrow:
             if self._directory.names() != self._names:
                 self.refresh()
 
+    @property
+    def waiting(self) -> int:
+        """How many files there were at the last look, records or what should be some."""
+        return len(self._records) + len(self._unread)
+
     def records(self) -> tuple[tuple[Path, EscrowRecord], ...]:
         """Return all records with their files."""
         self._look()

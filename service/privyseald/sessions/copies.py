@@ -6,7 +6,7 @@ used before it was. What happens at another server is heard at once, most of the
 
 import asyncio
 import itertools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -38,7 +38,8 @@ class Copy:
     """What stood in the state under a key's name when it was read, `turn` telling the order.
 
     `since` bounds how long the session may be used here; `opened_ms` is about when, on the
-    monotonic clock, it was opened, and `due_ms` when it is to be renewed.
+    monotonic clock, it was opened, and `due_ms` when it is to be renewed. `venue` is empty until
+    somebody wanted the session here.
     """
 
     standing: Standing
@@ -50,6 +51,7 @@ class Copy:
     due_ms: int
     looked_ms: int
     used_ms: int | None = None
+    venue: str = ""
 
     def was_used_lately(self) -> bool:
         """Whether the session was used in the second half of its life."""
@@ -130,6 +132,7 @@ class SessionCopies:
         record = copy.standing.record
         if record is None or not record.belongs_to(key) or self.is_over(copy):
             return None
+        copy.venue = key.venue
         return record.session
 
     def use(self, copy: Copy, key: Key, later_than: int = -1) -> Session | None:
@@ -149,6 +152,13 @@ class SessionCopies:
         """
         record = copy.standing.record
         return record is None or self.passed_ms(copy.since) >= record.usable_ms
+
+    def lives_ms(self) -> Iterator[tuple[str, int]]:
+        """Yield the venue of each session in use here, and how long it may still be used."""
+        for copy in self._copies.values():
+            record = copy.standing.record
+            if copy.venue and record is not None and not self.is_over(copy):
+                yield copy.venue, record.usable_ms - self.passed_ms(copy.since)
 
     def passed_ms(self, since: Instant) -> int:
         """Return how long ago that was, by the clock that says more."""

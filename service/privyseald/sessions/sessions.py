@@ -6,7 +6,7 @@ one takes the account's turn to log in; all others wait for what comes of it, at
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 
 from privyseald.clock import Clock
@@ -85,6 +85,12 @@ class Sessions:
         names = await self._state.list(SESSIONS)
         found = {key_id for name in names if (key_id := key_id_in(name)) is not None}
         return found | set(self._copies.key_ids())
+
+    def lives_ms(self) -> Iterator[tuple[str, int]]:
+        """Yield the venue of each session that is in use at this server, and how long it may still
+        be used.
+        """
+        return self._copies.lives_ms()
 
     def key_ids(self) -> tuple[str, ...]:
         """Return the keys whose sessions were lately asked for at this server."""

@@ -48,6 +48,11 @@ class ValkeyState:
             finder, enter_to_listen, self._subscribe, _ping, timeout_ms, tells=False
         )
 
+    @property
+    def epoch_changes(self) -> int:
+        """How often the server was found to have lost its memory, for those who watch."""
+        return self._epochs.changes
+
     @classmethod
     async def open(cls, config: StateConfig, clock: Clock) -> "ValkeyState":
         """Connect, if the server can be reached now. Raises ConfigInvalid."""

@@ -45,6 +45,8 @@ class Epochs:
         # The last record of each counter, and its units in a millisecond.
         self._counters: dict[str, tuple[bytes, int]] = {}
         self._forget_above = _FORGET_ABOVE
+        # For those who watch: how often the server had lost its memory.
+        self.changes = 0
 
     async def of(self, connection: Connection) -> Epoch:
         """Return the epoch to take steps in. Raises ClockSkewed, StateUnavailable."""
@@ -110,6 +112,7 @@ class Epochs:
             if await REMEMBER.run(connection, keys, *epoch, *records) != 1:
                 return False
         if self._epoch.record:
+            self.changes += 1
             _log.warning(
                 "the shared state was restarted, moved or flushed",
                 no_nonces_for_ms=young_ms,

@@ -162,7 +162,8 @@ STORE_STATE = _gauge(
 )
 CACHE_REQUESTS = _counter(
     "key_cache_requests",
-    "Keys wanted: a `hit` in the cache, a `stale` key used while the store is away, or a `miss`.",
+    "Keys wanted: a `hit` in the cache, a `stale` key used while the store is away, or a `miss`: "
+    "the store was waited for.",
     "outcome",
 )
 CACHE_KEYS = _gauge("key_cache_keys", "Keys in the cache.")
@@ -333,7 +334,12 @@ SECTIONS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
     ("Process", (BUILD, READY, LOOP_LAG)),
     ("Workers", (WORKERS, WORKER_DEATHS, WORKER_SILENCES)),
 )
+# What a supervisor of workers tells beside what they tell.
+OF_A_SUPERVISOR: tuple[Metric, ...] = (WORKERS, WORKER_DEATHS, WORKER_SILENCES)
 CATALOGUE: tuple[Metric, ...] = tuple(metric for _, metrics in SECTIONS for metric in metrics)
+OF_A_SERVER: tuple[Metric, ...] = tuple(
+    metric for metric in CATALOGUE if metric not in OF_A_SUPERVISOR
+)
 
 
 def as_markdown() -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from privyseald.calls import Calls
 from privyseald.clock import Clock
 from privyseald.errors import (
     Held,
@@ -94,6 +95,7 @@ class CreateKeySaga:
         escrow: Escrow,
         outbound: Outbound,
         clock: Clock,
+        calls: Calls,
         *,
         longest_ms: int,
         observe: Callable[[Step], None] | None = None,
@@ -102,6 +104,7 @@ class CreateKeySaga:
         self._escrow = escrow
         self._outbound = outbound
         self._clock = clock
+        self._calls = calls
         self._longest_ms = longest_ms
         self._observe = observe
         self._land = LandKey(store, escrow)
@@ -172,12 +175,13 @@ class CreateKeySaga:
 
     async def _ask(self, order: IssueOrder, place: EscrowPlace, reserved: Key) -> IssuedKey:
         try:
-            return await order.venue.create_key(
-                order.credential,
-                order.environment,
-                order.order,
-                GuardedOutbound(self._outbound, order.check),
-            )
+            with self._calls.call(order.venue.name, "create-key"):
+                return await order.venue.create_key(
+                    order.credential,
+                    order.environment,
+                    order.order,
+                    GuardedOutbound(self._outbound, order.check),
+                )
         except (VenueRefused, VenueUnreachable, Held, StateUnavailable):
             # The venue surely issued nothing, so the id is free again.
             await self._give_up(reserved)

@@ -2,6 +2,7 @@
 
 from privyseald.audit.entry import Entry
 from privyseald.caller import Caller
+from privyseald.calls import Calls
 from privyseald.outbound.outbound import Outbound
 from privyseald.policy.action import Action
 from privyseald.policy.policy import Policy
@@ -14,12 +15,19 @@ class Logout:
     """Forgets the session first, so that it is not used again whatever the venue says."""
 
     def __init__(
-        self, policy: Policy, open_key: OpenKey, sessions: Sessions, outbound: Outbound
+        self,
+        policy: Policy,
+        open_key: OpenKey,
+        sessions: Sessions,
+        outbound: Outbound,
+        calls: Calls,
     ) -> None:
+        """Take the way to venues, and what hears of each logout there."""
         self._policy = policy
         self._open_key = open_key
         self._sessions = sessions
         self._outbound = outbound
+        self._calls = calls
 
     async def __call__(self, caller: Caller, key_id: str, entry: Entry) -> None:
         """End the session, if there is one. Raises LoginUnsupported, VenueRefused, Unavailable…."""
@@ -31,4 +39,5 @@ class Logout:
         venue = session_venue(opened)
         session = await self._sessions.drop(key_id)
         if session is not None:
-            await venue.logout(opened.credential, opened.environment, session, self._outbound)
+            with self._calls.call(venue.name, "logout"):
+                await venue.logout(opened.credential, opened.environment, session, self._outbound)

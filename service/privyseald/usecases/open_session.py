@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from privyseald.calls import Calls
 from privyseald.errors import LoginUnsupported
 from privyseald.holds.holds import Holds
 from privyseald.nonces import NonceSource
@@ -23,12 +24,19 @@ class OpenSession:
     """
 
     def __init__(
-        self, holds: Holds, nonces: NonceSource, sessions: Sessions, outbound: Outbound
+        self,
+        holds: Holds,
+        nonces: NonceSource,
+        sessions: Sessions,
+        outbound: Outbound,
+        calls: Calls,
     ) -> None:
+        """Take the way to venues, and what hears of each login."""
         self._holds = holds
         self._nonces = nonces
         self._sessions = sessions
         self._outbound = outbound
+        self._calls = calls
 
     async def __call__(
         self,
@@ -56,7 +64,10 @@ class OpenSession:
         async def log_in() -> Session:
             on_ask()
             moment = await self._nonces.reserve(credential.key, nonce_policy)
-            session = await venue.login(credential, opened.environment, moment, options, outbound)
+            with self._calls.call(venue.name, "login"):
+                session = await venue.login(
+                    credential, opened.environment, moment, options, outbound
+                )
             return session.shifted(-moment.offset_ms)
 
         return await self._sessions.login(

@@ -1,5 +1,6 @@
 """Sign: from what a caller wants to send, to the bytes to send."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -102,6 +103,8 @@ class Sign:
         self._idempotency = idempotency
         self._limits = limits
         self._document_digest = DocumentDigest()
+        # For those who watch: signatures made, by venue and algorithm.
+        self.signatures: Counter[tuple[str, str]] = Counter()
 
     async def __call__(self, caller: Caller, command: SignCommand, entry: Entry) -> Signed:
         """Return the signed bytes. Raises any PrivysealError but the venue's own."""
@@ -171,7 +174,20 @@ class Sign:
         spend: Callable[[], Awaitable[None]],
     ) -> Signed:
         if isinstance(wish, HttpRequest):
-            return await self._sign_request(wish, opened, check_holds, spend)
+            signed = await self._sign_request(wish, opened, check_holds, spend)
+        else:
+            signed = await self._sign_document(wish, opened, check_holds, spend)
+        key = signed.key
+        self.signatures[key.venue, key.algorithm] += 1
+        return signed
+
+    async def _sign_document(
+        self,
+        wish: "bytes | dict[str, JsonValue]",
+        opened: OpenedKey,
+        check_holds: Callable[[], None],
+        spend: Callable[[], Awaitable[None]],
+    ) -> Signed:
         digest = await self._digest(wish)
         await spend()
         moment = await self._nonces.reserve(opened.credential.key, None)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
+from privyseald.calls import Calls
 from privyseald.clock import Clock
 from privyseald.errors import SecretStoreForbidden
 from privyseald.signing.secret import SecretBytes
@@ -38,6 +39,7 @@ class VaultClient:
 
     def __init__(self, connection: VaultConnection, tokens: TokenRenewal) -> None:
         self._connection = connection
+        self.tokens = tokens
         self._session = VaultSession(connection, tokens)
 
     @classmethod
@@ -47,9 +49,10 @@ class VaultClient:
         method: AuthMethod,
         clock: Clock,
         times: RenewalTimes | None = None,
+        calls: Calls | None = None,
     ) -> "VaultClient":
-        """Return a client; it logs in when it is used first."""
-        connection = VaultConnection(address)
+        """Return a client; it logs in when it is used first. `calls` hears of each request."""
+        connection = VaultConnection(address, calls)
         return cls(connection, TokenRenewal(connection, method, clock, times))
 
     async def read(self, mount: str, path: str, version: int = 0) -> SecretVersion:

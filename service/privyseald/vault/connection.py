@@ -17,10 +17,12 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidURL, RequestException, Timeout
 from urllib3.util.retry import Retry
 
+from privyseald.calls import Calls
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import SecretStoreUnreachable
 from privyseald.signing.secret import SecretBytes
 from privyseald.vault.errors import Failure, answer_malformed, refusal, translate
+from privyseald.vault.operations import operation_of
 
 _THREADS = 8
 _POOL = 32
@@ -62,8 +64,9 @@ class VaultAddress:
 class VaultConnection:
     """Sends requests off the event loop. It knows no token but the one that a call brings."""
 
-    def __init__(self, address: VaultAddress) -> None:
+    def __init__(self, address: VaultAddress, calls: Calls | None = None) -> None:
         self._address = address
+        self._calls = calls
         self._session = _session(address)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="privyseal-vault")
         self._closed = False
@@ -109,6 +112,14 @@ class VaultConnection:
             raise SecretStoreUnreachable(
                 "the connection to Vault is closed; this server is stopping"
             )
+        if self._calls is None:
+            return await self._answer(verb, path, token, body)
+        with self._calls.call(operation_of(verb, path)):
+            return await self._answer(verb, path, token, body)
+
+    async def _answer(
+        self, verb: str, path: str, token: SecretBytes | None, body: Answer | None
+    ) -> Answer:
         outcome = await asyncio.get_running_loop().run_in_executor(
             self._threads, self._send, verb, path, token, body
         )
@@ -157,7 +168,7 @@ class _Session(requests.Session):
     ) -> None:
         if not _is_safe(prepared_request.url or ""):
             raise InvalidURL("redirected to plain HTTP")
-        super().rebuild_auth(prepared_request, response)
+        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
 
 
 class _TlsAdapter(HTTPAdapter):

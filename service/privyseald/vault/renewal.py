@@ -1,6 +1,7 @@
 """One Vault token, kept alive by one task: renewed in time, replaced when it can't be."""
 
 import asyncio
+import math
 import random
 from contextlib import suppress
 from typing import Final
@@ -41,6 +42,18 @@ class TokenRenewal:
         self._failure: PrivysealError | None = None
         self._failures = Backoff(self._times)
         self._replacements = Backoff(self._times)
+        self._held_ms = 0
+        # For those who watch: tokens renewed, logins, and those that failed.
+        self.renewed = self.logged_in = self.failed = 0
+
+    @property
+    def life_ms(self) -> float:
+        """How long Vault takes the token from now on; 0 without one, infinite where for ever."""
+        if self._token is None:
+            return 0
+        if self._token.life_ms == 0:
+            return math.inf
+        return max(self._held_ms + self._token.life_ms - self._clock.monotonic_ms(), 0)
 
     async def token(self) -> VaultToken:
         """Return the token, logging in when there is none yet."""
@@ -90,20 +103,22 @@ class TokenRenewal:
             token = await self._method.log_in(self._connection)
         except PrivysealError as error:
             self._failure = error
+            self.failed += 1
             now = self._clock.monotonic_ms()
             self._failures.extend(now)
             self._due_ms = max(self._due_ms, now + self._failures.wait_ms(now))
             _log.warning("vault_login_failed", reason=error.reason)
             raise
         self._failure = None
+        self.logged_in += 1
         self._hold(token)
         _log.info("vault_logged_in", life_ms=token.life_ms, renewable=token.renewable)
         return token
 
     def _hold(self, token: VaultToken) -> None:
-        self._token = token
+        self._token, self._held_ms = token, self._clock.monotonic_ms()
         share = random.uniform(0.6, 0.7)  # noqa: S311  # spreads replicas, guards nothing
-        self._due_ms = self._clock.monotonic_ms() + int(token.life_ms * share)
+        self._due_ms = self._held_ms + int(token.life_ms * share)
 
     async def _keep(self) -> None:
         while True:
@@ -144,6 +159,7 @@ class TokenRenewal:
             if self._token is not token:
                 return
             if renewed is not None and renewed.life_ms >= token.life_ms:
+                self.renewed += 1
                 self._hold(renewed)
             else:
                 await self._log_in()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import structlog
 
+from privyseald.clock import Clock
 from privyseald.config_error import ConfigInvalid
 from privyseald.file_stamp import FileStamp, stamp_files
 from privyseald.rpc.identity.key_set import MAX_BYTES, KeySet, KeySetInvalid, read_key_set
@@ -18,19 +19,22 @@ class KeySetFile:
 
     answers_wishes = False
 
-    def __init__(self, alias: str, path: Path) -> None:
+    def __init__(self, alias: str, path: Path, clock: Clock) -> None:
         """Read the file. Raises ConfigInvalid."""
         self._alias = alias
+        self._clock = clock
         self._path = path
         self._stamp: FileStamp = stamp_files([path])
         # What was seen once and could not be read; it may be half written.
         self._odd: FileStamp | None = None
+        self._is_refused = False
         try:
             self._current = _read(path)
         except KeySetInvalid as error:
             raise ConfigInvalid(
                 f"server.jwt.issuers.{alias}.jwks_file: {path} {error}; give the issuer's JWKS"
             ) from error
+        self.confirmed_ms: int | None = clock.monotonic_ms()
 
     @property
     def current(self) -> KeySet | None:
@@ -53,6 +57,8 @@ class KeySetFile:
         """
         stamp = stamp_files([self._path])
         if stamp == self._stamp:
+            if not self._is_refused:
+                self.confirmed_ms = self._clock.monotonic_ms()
             return
         try:
             key_set = _read(self._path)
@@ -60,7 +66,7 @@ class KeySetFile:
             if stamp != self._odd:
                 self._odd = stamp
                 return
-            self._stamp = stamp
+            self._stamp, self._is_refused = stamp, True
             _log.error(
                 "issuer's keys not replaced",
                 issuer=self._alias,
@@ -69,7 +75,8 @@ class KeySetFile:
                 advice="the last good ones stay in force; put a JWKS there",
             )
             return
-        self._stamp, self._odd = stamp, None
+        self._stamp, self._odd, self._is_refused = stamp, None, False
+        self.confirmed_ms = self._clock.monotonic_ms()
         if key_set.text != self._current.text:
             self._current = key_set
             _log.info("issuer's keys replaced", issuer=self._alias, keys=sorted(key_set.keys))

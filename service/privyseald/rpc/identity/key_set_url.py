@@ -61,6 +61,7 @@ class KeySetUrl:
         self._wanted = asyncio.Event()
         self._answered = asyncio.Event()
         self._complaint = ""
+        self.confirmed_ms: int | None = None
 
     @property
     def current(self) -> KeySet | None:
@@ -107,6 +108,7 @@ class KeySetUrl:
             self._complaint = cause
         else:
             self._complaint = ""
+            self.confirmed_ms = self._clock.monotonic_ms()
             if self._current is None or key_set.text != self._current.text:
                 self._current = key_set
                 _log.info("issuer's keys fetched", issuer=self._alias, keys=sorted(key_set.keys))

@@ -13,6 +13,8 @@ class KeySource(Protocol):
     """
 
     answers_wishes: bool
+    # When the keys were last confirmed, in the clock's monotonic milliseconds; None before.
+    confirmed_ms: int | None
 
     @property
     def current(self) -> KeySet | None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
+import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from privyseald.caller import Caller
@@ -52,6 +53,15 @@ class Tokens:
     def may_wait(self) -> bool:
         """Whether there are issuers whose keys come when a token asks for them."""
         return self._may_wait
+
+    def ages_ms(self) -> Iterator[tuple[str, float]]:
+        """Yield each issuer's alias, and how long ago its keys were confirmed; infinite where they
+        never came.
+        """
+        now_ms = self._clock.monotonic_ms()
+        for issuer in self._issuers.values():
+            confirmed_ms = issuer.source.confirmed_ms
+            yield issuer.rule.alias, math.inf if confirmed_ms is None else now_ms - confirmed_ms
 
     async def settle(self, token: str) -> None:
         """Return when the token can be looked at: at once, unless its key is unknown and its
