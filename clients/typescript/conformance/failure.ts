@@ -38,8 +38,11 @@ function codeOf(error: unknown): string {
   if (error instanceof ConfigurationError) {
     return "CONFIGURATION";
   }
+  if (error instanceof TypeError && error.message === "fetch failed") {
+    return "HTTP";
+  }
   // What `Request` does not take is refused by the library itself.
-  if (error instanceof RefusedError || (error instanceof TypeError && error.cause === undefined)) {
+  if (error instanceof RefusedError || error instanceof TypeError) {
     return "REFUSED";
   }
   if (error instanceof DOMException) {

@@ -1,8 +1,9 @@
 import { PrivysealClient } from "@privyseal/client";
 
-const { PRIVYSEAL_TARGET, PRIVYSEAL_TLS, VENUE_URL } = process.env;
+const { PRIVYSEAL_TARGET = "localhost:7443", PRIVYSEAL_TLS = "tls" } = process.env;
+const { VENUE_URL = "https://whitebit.com" } = process.env;
 const client = new PrivysealClient({
-  target: PRIVYSEAL_TARGET ?? "localhost:7443",
+  target: PRIVYSEAL_TARGET,
   tls: {
     ca: `${PRIVYSEAL_TLS}/ca.pem`,
     certificate: `${PRIVYSEAL_TLS}/client.pem`,

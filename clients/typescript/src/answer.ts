@@ -19,10 +19,10 @@ export class Answer {
   readonly headers = new Headers();
   readonly #statusText: string;
   readonly #body: Readable;
-  readonly #chunks: AsyncIterator<Buffer>;
+  readonly #chunks: AsyncIterator<Buffer, undefined>;
   readonly #seen: Buffer[] = [];
   // Asked for and not there yet.
-  #pending: Promise<IteratorResult<Buffer>> | undefined;
+  #pending: Promise<IteratorResult<Buffer, undefined>> | undefined;
 
   /** @param message the answer as it comes in */
   constructor(message: IncomingMessage) {
@@ -34,7 +34,7 @@ export class Answer {
     const decoder = DECODERS[this.headers.get("content-encoding")?.toLowerCase() ?? ""];
     // Its errors come out of the last stream, where they are read.
     this.#body = decoder ? pipeline(message, decoder(), () => undefined) : message;
-    this.#chunks = (this.#body as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
+    this.#chunks = (this.#body as AsyncIterable<Buffer, undefined>)[Symbol.asyncIterator]();
   }
 
   /**

@@ -147,7 +147,7 @@ export class PrivysealClient {
 
   /** Returns the public key to which a secret is sealed for `importKey`. */
   getSealingKey(
-    request: Init<keys.GetSealingKeyRequest>,
+    request: Readonly<Record<string, never>> = {},
     options?: CallOptions,
   ): Promise<keys.GetSealingKeyResponse> {
     return this.#call(

@@ -38,7 +38,7 @@ class TargetsResolver implements experimental.Resolver {
     this.#hosts = options[HOSTS_OPTION] as Hosts;
   }
 
-  static getDefaultAuthority(this: void, target: experimental.GrpcUri): string {
+  static getDefaultAuthority(target: experimental.GrpcUri): string {
     return target.path.split(",", 1)[0] ?? "";
   }
 

@@ -73,9 +73,11 @@ async function* watch(
   const ending = signal ? AbortSignal.any([closed, signal]) : closed;
   let last = "";
   let failures = 0;
+  let wait = 0;
   for (;;) {
     let failure: PrivysealError;
     try {
+      await pause(wait, ending);
       for await (const answer of answers(caller, request, ending)) {
         failures = 0;
         const event = eventOf(answer);
@@ -97,14 +99,7 @@ async function* watch(
       throw failure;
     }
     failures += 1;
-    try {
-      await pause(waitMs(failure, failures), ending);
-    } catch (error) {
-      if (closed.aborted) {
-        return;
-      }
-      throw error;
-    }
+    wait = waitMs(failure, failures);
   }
 }
 
