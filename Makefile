@@ -11,7 +11,7 @@ PROTOS := $(wildcard protos/privyseal/v1/*.proto)
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint type gen gen-check docs-check chaos bench lock clean
+.PHONY: help demo test check fmt lint type gen gen-check docs-check conformance clients chaos bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,15 @@ gen-check: gen
 
 docs-check: $(STAMP)
 	@$(BIN)/pytest -q --no-cov -p no:randomly tests/docs
+
+conformance: $(STAMP) ## run all clients through the same cases (LANGUAGES="go rust" for some)
+	@$(BIN)/python tests/conformance/run.py $(LANGUAGES)
+
+clients: $(STAMP) ## lint and test the client of each language
+	@for language in $(or $(LANGUAGES),go rust java typescript python); do \
+	  echo "clients/$$language" && \
+	  $(MAKE) --no-print-directory -C clients/$$language check test || exit 1; \
+	done
 
 chaos: $(STAMP) ## break real Vaults, Valkeys and servers; write docs/*-down.md from it
 	@$(BIN)/python tests/chaos_table.py

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -48,27 +49,55 @@ def _object(expected: dict[str, Any], seen: Any, place: str) -> str:
 
 
 def _special(name: str, wanted: Any, seen: Any, place: str) -> str:
-    if name == "$between":
-        low, high = wanted
-        fits = isinstance(seen, (int, float)) and low <= seen <= high
-        return "" if fits else f"{place}: expected {low} to {high}, saw {seen!r}"
-    if name in ("$text", "$json"):
-        try:
-            text = base64.b64decode(seen, validate=True).decode()
-            inner = json.loads(text) if name == "$json" else text
-        except (ValueError, TypeError):
-            return f"{place}: expected base64 of {name[1:]}, saw {seen!r}"
-        return difference(wanted, inner, place)
-    if name == "$some":
-        if isinstance(seen, list) and any(not difference(wanted, each) for each in seen):
-            return ""
-        return f"{place}: expected an element like {wanted!r}, saw {_short(seen)}"
-    if name == "$one_of":
-        found = [difference(each, seen, place) for each in wanted]
-        return "" if "" in found else "; or ".join(found)
-    if name == "$not":
-        return "" if difference(wanted, seen, place) else f"{place}: expected anything but {seen!r}"
-    raise ValueError(f"{place}: {name} means nothing")
+    if name not in _SPECIAL:
+        raise ValueError(f"{place}: {name} means nothing")
+    return _SPECIAL[name](wanted, seen, place)
+
+
+def _between(wanted: tuple[float, float], seen: Any, place: str) -> str:
+    fits = isinstance(seen, (int, float)) and wanted[0] <= seen <= wanted[1]
+    return "" if fits else f"{place}: expected {wanted[0]} to {wanted[1]}, saw {seen!r}"
+
+
+def _text(wanted: Any, seen: Any, place: str) -> str:
+    try:
+        text = base64.b64decode(seen, validate=True).decode()
+    except (ValueError, TypeError):
+        return f"{place}: expected base64 of text, saw {seen!r}"
+    return difference(wanted, text, place)
+
+
+def _json(wanted: Any, seen: Any, place: str) -> str:
+    try:
+        inner = json.loads(base64.b64decode(seen, validate=True))
+    except (ValueError, TypeError):
+        return f"{place}: expected base64 of JSON, saw {seen!r}"
+    return difference(wanted, inner, place)
+
+
+def _some(wanted: Any, seen: Any, place: str) -> str:
+    if isinstance(seen, list) and any(not difference(wanted, each) for each in seen):
+        return ""
+    return f"{place}: expected an element like {wanted!r}, saw {_short(seen)}"
+
+
+def _one_of(wanted: list[Any], seen: Any, place: str) -> str:
+    found = [difference(each, seen, place) for each in wanted]
+    return "" if "" in found else "; or ".join(found)
+
+
+def _not(wanted: Any, seen: Any, place: str) -> str:
+    return "" if difference(wanted, seen, place) else f"{place}: expected anything but {seen!r}"
+
+
+_SPECIAL: Mapping[str, Callable[[Any, Any, str], str]] = {
+    "$between": _between,
+    "$json": _json,
+    "$not": _not,
+    "$one_of": _one_of,
+    "$some": _some,
+    "$text": _text,
+}
 
 
 def _short(seen: Any) -> str:

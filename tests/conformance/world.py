@@ -47,11 +47,12 @@ _KEYS = {
     "aster-wallet": ASTER_WALLET,
     "aster-agent": ASTER_AGENT,
     "session-main": replace(KIIEX, fields={**KIIEX.fields, "sign_with": "session"}),
+    "refused-main": replace(KIIEX, fields={"api_key": "another-key", "user_id": "150"}),
     "stopped": WHITEBIT,
 }
-_BIG_BODY = b'{"market": "BTC_USDT", "note": "%s"}' % (b"x" * 600_000)
+_BIG_BODY = b'{"market": "BTC_USDT", "note": "%s"}' % (b"x" * 200_000)
 _BIG_ORDER = b'{"market":"btcusdt","side":"buy","volume":"0.01","price":"4","note":"%s"}' % (
-    b"x" * 300_000
+    b"x" * 200_000
 )
 
 
