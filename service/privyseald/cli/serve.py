@@ -70,7 +70,7 @@ async def _serve(config: Config, worker: int = 0, link: WorkerLink | None = None
         log.info(
             "serving",
             port=app.server.port,
-            **({} if worker else {"ops_port": app.server.ops_port}),
+            **({} if worker else _ops_ports(app.server.ops_port, app.telemetry.port)),
             tls=config.server.tls is not None,
             store=config.store.url,
         )
@@ -84,7 +84,7 @@ async def _serve(config: Config, worker: int = 0, link: WorkerLink | None = None
 
 
 async def _report(app: App, link: WorkerLink, stop: asyncio.Event) -> None:
-    await link.report(lambda: app.server.is_ready)
+    await link.report(lambda: app.server.is_ready, app.telemetry.text)
     structlog.get_logger("privyseald").error("supervisor gone")
     # Nobody is left to kill this process if it does not come to its end.
     signal.setitimer(signal.ITIMER_REAL, link.config.longest_creation_ms / 1_000)
@@ -105,10 +105,15 @@ async def _supervise(config: Config) -> None:
             "supervising",
             workers=config.server.workers,
             port=supervisor.port,
-            ops_port=supervisor.ops_port,
+            **_ops_ports(supervisor.ops_port, supervisor.http_port),
         )
         await supervisor.run(stop)
     log.info("stopped")
+
+
+def _ops_ports(grpc: int, http: int) -> dict[str, int]:
+    """Return where operations are served; HTTP may be off."""
+    return {"ops_port": grpc, **({"http_ops_port": http} if http else {})}
 
 
 def _stop_event() -> asyncio.Event:

@@ -55,8 +55,12 @@ class WorkerLink:
         with suppress(OSError):
             self._socket.sendall(Report(invalid=cause).to_line())
 
-    async def report(self, is_ready: Callable[[], bool]) -> None:
-        """Tell again and again whether this worker is ready; return when nobody is told."""
+    async def report(
+        self, is_ready: Callable[[], bool], metrics: Callable[[], bytes] = bytes
+    ) -> None:
+        """Tell again and again whether this worker is ready, and its metrics when the supervisor
+        asks; return when nobody is told.
+        """
         reader, writer = await asyncio.open_unix_connection(sock=self._socket)
         die_with_parent(wanted=False)
         try:
@@ -64,8 +68,11 @@ class WorkerLink:
                 writer.write(Report(is_ready=is_ready()).to_line())
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_REPORT_PAUSE_S):
-                        await reader.read(1)
+                        asked = await reader.read(1)
+                    if not asked:
                         return
+                    report = Report(is_ready=is_ready(), metrics=metrics().decode())
+                    writer.write(report.to_line())
         except ConnectionError:
             return
         finally:

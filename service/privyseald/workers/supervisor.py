@@ -17,7 +17,10 @@ from privyseald.config_error import ConfigInvalid
 from privyseald.rpc.health import Health
 from privyseald.rpc.ops_server import OpsServer
 from privyseald.rpc.procedures import services
+from privyseald.telemetry.http_door import HttpDoor
+from privyseald.telemetry.ops_paths import is_off, ops_paths
 from privyseald.workers.reserved_port import ReservedPort
+from privyseald.workers.scrape import Scrape
 from privyseald.workers.worker_process import WorkerProcess
 
 _log = structlog.get_logger("privyseald.workers")
@@ -59,11 +62,13 @@ class Supervisor:
         self._health = Health(services())
         self._alive: dict[int, WorkerProcess] = {}
         self._ready: set[int] = set()
+        self._scrape = Scrape(self._numbers, self._alive, self._ready)
         self._ending = asyncio.Event()
         self._open = AsyncExitStack()
         self._port: ReservedPort
         self._token_port: ReservedPort | None = None
         self.ops_port = 0
+        self.http_port = 0
 
     async def __aenter__(self) -> Self:
         """Take all ports. Raises ConfigInvalid."""
@@ -79,6 +84,14 @@ class Supervisor:
             await self._health.begin()
             await ops.start()
             self.ops_port = ops.port
+            listen = self._config.server.http_ops_listen
+            if not is_off(listen):
+                paths = ops_paths(
+                    self._scrape.text, lambda: self._health.is_ready, self._scrape.checks
+                )
+                door = await HttpDoor.open("server.http_ops_listen", listen, paths)
+                opened.push_async_callback(door.close)
+                self.http_port = door.port
             self._open = opened.pop_all()
         return self
 
@@ -126,6 +139,7 @@ class Supervisor:
                 return
             if self._clock.monotonic_ms() - begun_ms >= times.good_life_ms:
                 pause_ms = 0
+            self._scrape.deaths += 1
             pause_ms = min(2 * pause_ms or times.first_pause_ms, times.longest_pause_ms)
             _log.error("worker died", worker=number, cause=invalid or cause, again_in_ms=pause_ms)
             with suppress(TimeoutError):

@@ -10,7 +10,7 @@ from typing import Self
 import structlog
 
 from privyseald.config import Config
-from privyseald.workers.report import Report
+from privyseald.workers.report import LONGEST_LINE, Report
 
 _LINGER_S = 10.0
 _log = structlog.get_logger("privyseald.workers")
@@ -33,6 +33,7 @@ class WorkerProcess:
         self._reader = reader
         self._writer = writer
         self._has_reported = False
+        self._metrics: asyncio.Future[bytes] | None = None
 
     @classmethod
     async def start(cls, command: Sequence[str], config: Config) -> Self:
@@ -46,7 +47,7 @@ class WorkerProcess:
         except BaseException:
             ours.close()
             raise
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LONGEST_LINE)
         writer.write(config.model_dump_json().encode() + b"\n")
         return cls(process, reader, writer)
 
@@ -61,7 +62,10 @@ class WorkerProcess:
             async with asyncio.timeout(limit_ms / 1_000):
                 line = await self._reader.readline()
                 self._has_reported = True
-                return Report.of_line(line) if line else None
+                report = Report.of_line(line) if line else None
+                if report is not None and report.metrics:
+                    self._take(report.metrics.encode())
+                return report
         except TimeoutError:
             _log.error("worker hangs", pid=self.pid, silent_ms=limit_ms)
         except (ConnectionError, ValueError):
@@ -69,6 +73,30 @@ class WorkerProcess:
             pass
         self.kill()
         return None
+
+    async def metrics(self, limit_ms: int) -> bytes:
+        """Return its metrics, empty where it does not tell them in time. They come as a report, so
+        somebody must wait for those.
+        """
+        if not self._has_reported:
+            return b""
+        if self._metrics is None:
+            self._metrics = asyncio.get_running_loop().create_future()
+            # Any byte asks.
+            self._writer.write(b"m")
+        answer = self._metrics
+        try:
+            async with asyncio.timeout(limit_ms / 1_000):
+                return await asyncio.shield(answer)
+        except TimeoutError:
+            if self._metrics is answer:
+                self._metrics = None
+            return b""
+
+    def _take(self, metrics: bytes) -> None:
+        answer, self._metrics = self._metrics, None
+        if answer is not None and not answer.done():
+            answer.set_result(metrics)
 
     async def ended(self) -> str:
         """Return how it ended, once it has. One that has closed its end and stays is killed."""
