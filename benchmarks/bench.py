@@ -25,7 +25,7 @@ import aiohttp
 import grpc
 import uvloop
 
-from privyseal import Connection, Credentials
+from privyseal import Client, Tls
 from privyseal.v1 import key_service_pb2, signing_service_pb2
 from privyseald.cli.init import prepare
 from processes import LOAD_CORE, Pinned, empty, free_port, openbao, port_of, privyseal, valkey
@@ -112,8 +112,8 @@ def senders(open_channels: list[grpc.aio.Channel], method: str, message: bytes) 
 def import_keys(directory: Path, port: int) -> None:
     """Import the keys to sign with."""
     tls = directory / "tls"
-    files = Credentials(tls / "ca.pem", tls / "client.pem", tls / "client-key.pem")
-    with Connection(f"localhost:{port}", files) as server:
+    files = Tls(tls / "ca.pem", tls / "client.pem", tls / "client-key.pem")
+    with Client(f"localhost:{port}", tls=files) as server:
         for request in (
             key_service_pb2.ImportKeyRequest(
                 key_id="whitebit",
@@ -125,7 +125,7 @@ def import_keys(directory: Path, port: int) -> None:
                 key_id="aster-v3", venue="aster-v3", plaintext=_ANVIL_0
             ),
         ):
-            server.call(server.keys.ImportKey, request)
+            server.import_key(request)
 
 
 async def first_nonce(channel: grpc.aio.Channel, method: str) -> None:

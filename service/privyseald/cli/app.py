@@ -4,6 +4,7 @@ The sandbox, with the Ethereum libraries that it verifies with, is imported by t
 run it: `serve` shall be ready in under a second.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +24,7 @@ from privyseald.cli import (
     sign,
     venues,
 )
+from privyseald.cli.connect import use_token_file
 from privyseald.cli.output import console
 
 app = typer.Typer(
@@ -62,8 +64,17 @@ def options(
             "--version", help="Print the version.", callback=_print_version, is_eager=True
         ),
     ] = False,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            help="Bring the bearer token in this file, in place of what the client file says.",
+            envvar="PRIVYSEAL_TOKEN_FILE",
+        ),
+    ] = None,
 ) -> None:
     """Sign, log in and create keys at crypto venues, and never see a secret."""
+    use_token_file(token_file)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from privyseal import Connection
+from privyseal import Client
 from privyseal.v1 import key_service_pb2 as pb
 from privyseald.cli.output import USAGE, fail
 from privyseald.cli.sealing import fetch_sealing_key, read_sealed_file, read_sealing_key, seal
@@ -73,7 +73,7 @@ class Delivery:
     def fill(
         self,
         request: pb.ImportKeyRequest | pb.RotateKeyRequest,
-        server: Connection,
+        server: Client,
         key_id: str,
         venue: str,
     ) -> None:

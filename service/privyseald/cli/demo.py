@@ -1,16 +1,13 @@
 """`privyseal demo`: a real server signs for four venues, which verify every signature."""
 
-import asyncio
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import uvloop
 
-from privyseal import Connection, Credentials, PrivysealError
+from privyseal import AsyncClient, PrivysealError, Tls
 from privyseal.v1 import key_service_pb2, signing_service_pb2
 from privyseald.cli.connect import Json
 from privyseald.cli.demo_server import DemoServer
@@ -20,7 +17,6 @@ from privyseald.cli.sandbox import base_urls
 from privyseald.outbound.http import HttpOutbound
 from privyseald.outbound.outbound import OutboundRequest
 
-_T = TypeVar("_T")
 _READER = "spiffe://privyseal.test/reader"
 
 # All of these stand in public documentation and open nothing but the sandbox: see
@@ -128,8 +124,8 @@ class _Tour:
     """The steps of the demo."""
 
     def __init__(self, directory: Path, port: int) -> None:
-        self._operator = _connection(directory, port, "client")
-        self._reader = _connection(directory, port, "reader")
+        self._operator = _client(directory, port, "client")
+        self._reader = _client(directory, port, "reader")
         self._outbound = HttpOutbound(timeout_ms=5_000, connect_timeout_ms=2_000)
         self._rows: list[_Row] = []
 
@@ -165,8 +161,8 @@ class _Tour:
             await self._refused()
         finally:
             await self._outbound.close()
-            self._operator.close()
-            self._reader.close()
+            await self._operator.close()
+            await self._reader.close()
         return self._rows
 
     async def _import(self, one: _Import) -> None:
@@ -177,14 +173,14 @@ class _Tour:
             fields=one.fields,
             plaintext=one.material.encode(),
         )
-        key = (await _call(self._operator, self._operator.keys.ImportKey, request)).key
+        key = (await self._operator.import_key(request)).key
         self._add(one.venue, "ImportKey", f"{key.name}, {_short(key.public_id)}", "-", good=True)
 
     async def _sign(self, key_id: str, method: str, path: str, body: bytes = b"") -> None:
         request = signing_service_pb2.SignRequest(key=f"keys/{key_id}")
         request.http_request.method, request.http_request.path = method, path
         request.http_request.body = body
-        answer = await _call(self._operator, self._operator.signing.Sign, request)
+        answer = await self._operator.sign(request)
         signed = answer.signed_http_request
         response = await self._outbound.send(
             OutboundRequest(
@@ -202,7 +198,7 @@ class _Tour:
 
     async def _login(self, key_id: str) -> None:
         request = signing_service_pb2.LoginRequest(key=f"keys/{key_id}")
-        session = (await _call(self._operator, self._operator.signing.Login, request)).session
+        session = (await self._operator.login(request)).session
         what = f"token {_short(session.token, keep=4)} of user {session.user_id}"
         self._add(key_id.partition("-")[0], "Login", what, "opened a session", good=True)
 
@@ -210,7 +206,7 @@ class _Tour:
         request = signing_service_pb2.CreateKeyRequest(key_id=key_id, venue="aster")
         request.venue_issued.using_key = f"keys/{using}"
         request.venue_issued.description = "privyseal demo"
-        key = (await _call(self._operator, self._operator.signing.CreateKey, request)).key
+        key = (await self._operator.create_key(request)).key
         what = f"{key.name}, {_short(key.public_id)}"
         self._add("aster", "CreateKey", what, "issued a key, into the store", good=True)
 
@@ -219,7 +215,7 @@ class _Tour:
         path = "/api/v4/main-account/withdraw"
         request.http_request.method, request.http_request.path = "POST", path
         try:
-            await _call(self._reader, self._reader.signing.Sign, request)
+            await self._reader.sign(request)
         except PrivysealError as error:
             what, good = error.code, error.code == "PERMISSION_DENIED"
         else:
@@ -233,16 +229,10 @@ class _Tour:
 _KIIEX_BODY = b'{"OMSId":1,"AccountId":449}'
 
 
-def _connection(directory: Path, port: int, caller: str) -> Connection:
+def _client(directory: Path, port: int, caller: str) -> AsyncClient:
     tls = directory / "tls"
-    return Connection(
-        f"localhost:{port}",
-        Credentials(tls / "ca.pem", tls / f"{caller}.pem", tls / f"{caller}-key.pem"),
-    )
-
-
-async def _call(server: Connection, method: Callable[..., _T], request: Any) -> _T:
-    return await asyncio.to_thread(server.call, method, request)
+    files = Tls(tls / "ca.pem", tls / f"{caller}.pem", tls / f"{caller}-key.pem")
+    return AsyncClient(f"localhost:{port}", tls=files)
 
 
 def _short(text: str, keep: int = 10) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from privyseal import Connection, PrivysealError, to_plain
+from privyseal import Client, PrivysealError, to_plain
 from privyseal.v1 import hold_service_pb2 as pb
 from privyseald.cli.connect import ClientFile, Json, connect
 from privyseald.cli.key_options import CLIENT
@@ -83,7 +83,7 @@ def list_holds(client: ClientFile = CLIENT, as_json: Json = False) -> None:
     request = pb.ListHoldsRequest(page_size=1000)
     with connect(client) as server:
         while True:
-            answer = server.call(server.holds.ListHolds, request)
+            answer = server.list_holds(request)
             holds += answer.holds
             if not answer.next_page_token:
                 break
@@ -118,19 +118,19 @@ def delete(
     """Lift a hold. Others on the same stay."""
     full_name = f"holds/{name.removeprefix('holds/')}"
     with connect(client) as server:
-        server.call(server.holds.DeleteHold, pb.DeleteHoldRequest(name=full_name))
+        server.delete_hold(pb.DeleteHoldRequest(name=full_name))
     console.print(f"{full_name} is lifted, on every server within 2 s")
 
 
-def _insist(server: Connection, request: pb.CreateHoldRequest) -> pb.Hold:
+def _insist(server: Client, request: pb.CreateHoldRequest) -> pb.Hold:
     for pause_s in _PAUSES_S:
         try:
-            return server.call(server.holds.CreateHold, request).hold
+            return server.create_hold(request).hold
         except PrivysealError as error:
             if error.code not in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:
                 raise
             time.sleep(pause_s)
-    return server.call(server.holds.CreateHold, request).hold
+    return server.create_hold(request).hold
 
 
 def _stopped(hold: pb.Hold) -> str:

@@ -55,7 +55,7 @@ def import_key(
     )
     with connect(client) as server:
         delivery.fill(request, server, key_id, venue)
-        key = server.call(server.keys.ImportKey, request).key
+        key = server.import_key(request).key
     show_key(key, as_json=as_json)
 
 

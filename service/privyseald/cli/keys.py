@@ -29,7 +29,7 @@ def list_keys(client: ClientFile = CLIENT, as_json: Json = False) -> None:
     request = pb.ListKeysRequest(page_size=1000)
     with connect(client) as server:
         while True:
-            answer = server.call(server.keys.ListKeys, request)
+            answer = server.list_keys(request)
             keys += answer.keys
             if not answer.next_page_token:
                 break
@@ -58,7 +58,7 @@ def list_keys(client: ClientFile = CLIENT, as_json: Json = False) -> None:
 def get(key_id: KeyId, client: ClientFile = CLIENT, as_json: Json = False) -> None:
     """Show a key's public facts."""
     with connect(client) as server:
-        key = server.call(server.keys.GetKey, pb.GetKeyRequest(name=f"keys/{key_id}")).key
+        key = server.get_key(pb.GetKeyRequest(name=f"keys/{key_id}")).key
     show_key(key, as_json=as_json)
 
 
@@ -105,7 +105,7 @@ def create(
         request.venue_issued.allowed_ips.extend(allow_ip or ())
         request.venue_issued.options.update(pairs(option, "--option"))
     with connect(client) as server:
-        key = server.call(server.signing.CreateKey, request).key
+        key = server.create_key(request).key
     show_key(key, as_json=as_json)
 
 
@@ -114,7 +114,7 @@ def disable(key_id: KeyId, client: ClientFile = CLIENT, as_json: Json = False) -
     """Stop a key from being used."""
     with connect(client) as server:
         request = pb.DisableKeyRequest(name=f"keys/{key_id}")
-        key = server.call(server.keys.DisableKey, request).key
+        key = server.disable_key(request).key
     show_key(key, as_json=as_json)
 
 
@@ -123,7 +123,7 @@ def enable(key_id: KeyId, client: ClientFile = CLIENT, as_json: Json = False) ->
     """Let a disabled key be used again."""
     with connect(client) as server:
         request = pb.EnableKeyRequest(name=f"keys/{key_id}")
-        key = server.call(server.keys.EnableKey, request).key
+        key = server.enable_key(request).key
     show_key(key, as_json=as_json)
 
 
@@ -137,5 +137,5 @@ def delete(
     if not yes:
         typer.confirm(f"Remove {key_id} for good? Nothing can bring it back", abort=True)
     with connect(client) as server:
-        server.call(server.keys.DeleteKey, pb.DeleteKeyRequest(name=f"keys/{key_id}"))
+        server.delete_key(pb.DeleteKeyRequest(name=f"keys/{key_id}"))
     console.print(f"{key_id} is gone")

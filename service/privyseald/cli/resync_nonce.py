@@ -33,7 +33,7 @@ def resync_nonce(
     """
     with connect(client) as server:
         request = pb.ResyncNonceRequest(key=f"keys/{key_id}", above=above)
-        answer = server.call(server.keys.ResyncNonce, request)
+        answer = server.resync_nonce(request)
     if as_json:
         print_json(to_plain(answer))
         return

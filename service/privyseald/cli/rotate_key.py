@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from privyseal import Connection
+from privyseal import Client
 from privyseal.v1 import key_service_pb2 as pb
 from privyseald.cli.connect import ClientFile, Json, connect
 from privyseald.cli.delivery import (
@@ -72,7 +72,7 @@ def rotate_key(
             request.generate = True
         else:
             delivery.fill(request, server, key_id, venue or _venue(server, key_id, delivery))
-        key = server.call(server.keys.RotateKey, request).key
+        key = server.rotate_key(request).key
     show_key(key, as_json=as_json)
 
 
@@ -83,9 +83,9 @@ def _seconds(span: str) -> int:
     return int(match[1]) * _SECONDS[match[2]]
 
 
-def _venue(server: Connection, key_id: str, delivery: Delivery) -> str:
+def _venue(server: Client, key_id: str, delivery: Delivery) -> str:
     """Return the venue for which to seal; what is not sealed here needs none."""
     if not delivery.seals:
         return ""
-    found = server.call(server.keys.GetKey, pb.GetKeyRequest(name=f"keys/{key_id}")).key.venue
+    found = server.get_key(pb.GetKeyRequest(name=f"keys/{key_id}")).key.venue
     return found or fail("the server does not tell the key's venue", USAGE, "give it with --venue")

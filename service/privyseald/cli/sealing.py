@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from privyseal import Connection
+from privyseal import Client
 from privyseal.v1 import key_service_pb2 as pb
 from privyseald.cli.output import USAGE, fail
 from privyseald.errors import FieldInvalid, VenueUnknown
@@ -56,9 +56,9 @@ class SealedFile(BaseModel):
         return base64.b64decode(self.sealed, validate=True)
 
 
-def fetch_sealing_key(server: Connection) -> SealingKey:
+def fetch_sealing_key(server: Client) -> SealingKey:
     """Return the server's key. What ends TLS between could give another: see --sealing-key."""
-    answer = server.call(server.keys.GetSealingKey, pb.GetSealingKeyRequest())
+    answer = server.get_sealing_key(pb.GetSealingKeyRequest())
     return SealingKey.from_raw(answer.public_key)
 
 

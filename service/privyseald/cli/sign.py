@@ -54,7 +54,7 @@ def sign(
     request.http_request.body = read_body(body, body_file)
     request.http_request.content_type = content_type
     with connect(client) as server:
-        answer = server.call(server.signing.Sign, request)
+        answer = server.sign(request)
     if as_json:
         print_json(to_plain(answer))
         return
@@ -103,7 +103,7 @@ def login(
         fail("--watch takes neither --option nor --force", USAGE, "give them to a login before it")
     with connect(client) as server:
         if not watch:
-            show(server.call(server.signing.Login, request).session)
+            show(server.login(request).session)
             return
         try:
             watch_session(server, key_id, show, as_json=as_json)
@@ -129,7 +129,7 @@ def _print_session(session: pb.Session) -> None:
 def logout(key_id: KeyId, client: ClientFile = _CLIENT) -> None:
     """End the session at the key's venue."""
     with connect(client) as server:
-        server.call(server.signing.Logout, pb.LogoutRequest(key=f"keys/{key_id}"))
+        server.logout(pb.LogoutRequest(key=f"keys/{key_id}"))
     console.print(f"{key_id} has no session now")
 
 

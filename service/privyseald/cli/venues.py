@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="What the server can sign for.")
 def list_venues(client: ClientFile = Path(CLIENT_FILE), as_json: Json = False) -> None:
     """List the venues."""
     with connect(client) as server:
-        answer = server.call(server.venues.ListVenues, pb.ListVenuesRequest())
+        answer = server.list_venues(pb.ListVenuesRequest())
     if as_json:
         print_json(to_plain(answer))
         return
@@ -45,7 +45,7 @@ def show(
 ) -> None:
     """Show a venue: the fields of its keys, options, nonces, known operations."""
     with connect(client) as server:
-        venue = server.call(server.venues.GetVenue, pb.GetVenueRequest(name=name)).venue
+        venue = server.get_venue(pb.GetVenueRequest(name=name)).venue
     if as_json:
         print_json(to_plain(venue))
         return

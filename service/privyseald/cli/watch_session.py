@@ -2,38 +2,29 @@
 
 import json
 import sys
-import time
 from collections.abc import Callable
 
-from privyseal import Connection, PrivysealError, to_plain
+from privyseal import Client, PrivysealError, to_plain
 from privyseal.v1 import signing_service_pb2 as pb
+from privyseal.v1.venue_service_pb2 import ListVenuesRequest
 from privyseald.cli.output import warn
-
-_PAUSE_S = 1.0
 
 
 def watch_session(
-    server: Connection, key_id: str, show: Callable[[pb.Session], None], *, as_json: bool
+    server: Client, key_id: str, show: Callable[[pb.Session], None], *, as_json: bool
 ) -> None:
-    """Show what comes until interrupted. A stream that ends is opened again, once one worked.
+    """Show what comes until interrupted.
 
     As JSON each event is one line. Raises PrivysealError when the caller may not watch.
     """
-    request = pb.WatchSessionRequest(key=f"keys/{key_id}")
-    shown = pb.Session()
-    while True:
-        try:
-            for event in server.stream(server.signing.WatchSession, request):
-                if event.WhichOneof("event") == "failure":
-                    _tell(PrivysealError.from_status(event.failure), as_json=as_json)
-                elif event.session != shown:
-                    shown = pb.Session()
-                    shown.CopyFrom(event.session)
-                    show(event.session)
-        except PrivysealError as error:
-            if error.code != "UNAVAILABLE" or not shown.token:
-                raise
-            time.sleep(_PAUSE_S)
+    # A server that is away is told at once; the watch itself waits until it is back.
+    server.list_venues(ListVenuesRequest(page_size=1))
+    with server.watch_session(pb.WatchSessionRequest(key=f"keys/{key_id}")) as events:
+        for event in events:
+            if isinstance(event, PrivysealError):
+                _tell(event, as_json=as_json)
+            else:
+                show(event)
 
 
 def print_line(session: pb.Session) -> None:

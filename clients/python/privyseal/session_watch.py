@@ -1,0 +1,96 @@
+"""A key's sessions as they come, for the blocking client."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import grpc
+
+from privyseal.bearer import Metadata
+from privyseal.channels import ChannelPool
+from privyseal.errors import PrivysealError, closed
+from privyseal.v1 import signing_service_pb2 as pb
+from privyseal.watch import SessionEvent, SessionEvents
+
+_PATIENCE_S = 10.0
+
+
+class SessionWatch(Iterator[SessionEvent]):
+    """Gives each new session, and as `PrivysealError` each failure to renew it.
+
+    It is opened again when the server restarts or the connection ends, without end; any other end
+    is raised. Use `with`, or `close`, which any thread may call.
+    """
+
+    def __init__(
+        self,
+        pool: ChannelPool,
+        metadata: Callable[[], Metadata],
+        request: pb.WatchSessionRequest,
+    ) -> None:
+        self._pool = pool
+        self._metadata = metadata
+        self._request = pb.WatchSessionRequest()
+        self._request.CopyFrom(request)
+        self._events = SessionEvents()
+        self._closed = threading.Event()
+        self._call: Any = None
+        self._release: Callable[[], None] | None = None
+
+    def __next__(self) -> SessionEvent:
+        while not self._closed.is_set():
+            try:
+                event = self._events.take(next(self._opened()))
+            except StopIteration:
+                self.close()
+            except grpc.RpcError as error:
+                self._drop()
+                self._wait(PrivysealError.from_rpc(error), error)
+            except PrivysealError:
+                self.close()
+                raise
+            else:
+                if event is not None:
+                    return event
+        raise StopIteration
+
+    def close(self) -> None:
+        """End the RPC, and a `next` that waits."""
+        self._closed.set()
+        self._drop()
+
+    def _wait(self, failure: PrivysealError, cause: BaseException) -> None:
+        if self._closed.is_set():
+            return
+        wait_s = self._events.reopen_in_s(failure)
+        if wait_s is None:
+            self.close()
+            raise (closed() if self._pool.closed else failure) from cause
+        self._closed.wait(wait_s)
+
+    def _opened(self) -> Any:
+        if self._call is None:
+            stubs, self._release = self._pool.lease(time.monotonic() + _PATIENCE_S)
+            self._call = stubs.signing.WatchSession(self._request, metadata=self._metadata())
+            if self._closed.is_set():
+                self._drop()
+                raise StopIteration
+        return self._call
+
+    def _drop(self) -> None:
+        call, release = self._call, self._release
+        self._call = self._release = None
+        if call is not None:
+            call.cancel()
+        if release is not None:
+            release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
