@@ -11,6 +11,7 @@ from conformance.world import World
 
 _MOST_S = 60
 _ROUNDS = 3
+_SOURCES = frozenset({".go", ".rs", ".java", ".ts", ".py"})
 _CODE = re.compile(
     r"^```(?:go|rust|java|ts|typescript|python)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL
 )
@@ -41,7 +42,9 @@ def _readme(client: Client) -> str:
         return "README.md has no code of its language"
     lines = [line.strip() for line in code[1].splitlines() if line.strip()]
     for path in sorted(client.folder.rglob("*")):
-        if not path.is_file() or "readme" not in path.stem.lower() or path.suffix == ".md":
+        # In Go an example is a package, so that its folder has the name.
+        named = "readme" in f"{path.parent.name}/{path.stem}".lower()
+        if path.suffix not in _SOURCES or not named or not path.is_file():
             continue
         seen = [line.strip() for line in path.read_text().splitlines() if line.strip()]
         if any(seen[start : start + len(lines)] == lines for start in range(len(seen))):

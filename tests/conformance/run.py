@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+# Cases make handshakes fail on purpose, and gRPC would tell of each.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import structlog
 
