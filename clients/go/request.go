@@ -170,8 +170,8 @@ func usuallyLacksBody(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodDelete
 }
 
-// newRequestID returns a random UUID.
-func newRequestID() string {
+// NewRequestID returns a random UUID, for a request_id.
+func NewRequestID() string {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails: it ends the program instead
 	id[6] = id[6]&0x0f | 0x40

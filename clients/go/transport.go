@@ -121,7 +121,7 @@ func (t *Transport) signOnce(
 		Intent: &privysealv1.SignRequest_HttpRequest{HttpRequest: intent},
 	}
 	if t.client.caller.maxAttempts > 1 {
-		request.RequestId = newRequestID()
+		request.RequestId = NewRequestID()
 	}
 	signed, err := t.client.Sign(ctx, request)
 	if err == nil && signed.GetSignedHttpRequest() == nil {
