@@ -49,6 +49,7 @@ from privyseald.secretstore.store import SecretStore
 from privyseald.sessions.sessions import Sessions
 from privyseald.state.sealed_values import SealedValues
 from privyseald.state.state import State
+from privyseald.telemetry.open_tracer import open_tracer
 from privyseald.telemetry.sources import AtVenues, Backends, Rules, ServedRpcs, Sources
 from privyseald.telemetry.telemetry import Telemetry
 from privyseald.telemetry.watched import Watched
@@ -133,7 +134,8 @@ class App:
         policy = self.policy_watch.policy
         escrow = Escrow.open_path(config.escrow_path, clock)
         self._open.callback(escrow.close)
-        watched = Watched(clock)
+        tracer = open_tracer(config.tracing, self._worker, self._open)
+        watched = Watched(clock, tracer)
         vault = open_vault(config, clock, watched.vault_calls)
         self._store = EscrowedStore(open_store(config, clock, vault), escrow)
         self._open.push_async_callback(self._store.close)
@@ -212,7 +214,9 @@ class App:
                 KillSwitch(policy, venues, shared_holds, clock)
             ),
         }
-        pipeline = Pipeline(self._audit, clock, _bounds(config.server), Priority(venues), holds)
+        pipeline = Pipeline(
+            self._audit, clock, _bounds(config.server), Priority(venues), holds, tracer
+        )
         self.edge = open_doors(config.server, clock, self._open)
         streams = Streams(pipeline, self._audit, clock, config.server.max_streams)
         self.server = GrpcServer(

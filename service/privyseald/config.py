@@ -25,6 +25,7 @@ from privyseald.config_section import (
 )
 from privyseald.identity_config import JwtConfig, UnixSocketConfig
 from privyseald.state_config import StateConfig
+from privyseald.tracing_config import TracingConfig
 from privyseald.vault_config import VaultConfig
 
 ENVIRONMENT_PREFIX = "PRIVYSEAL__"
@@ -234,6 +235,7 @@ class Config(Section):
     holds: HoldsConfig = HoldsConfig()
     outbound: OutboundConfig = OutboundConfig()
     log: LogConfig = LogConfig()
+    tracing: TracingConfig = TracingConfig()
     venues: dict[str, VenueConfig] = Field(default_factory=dict)
 
     @model_validator(mode="after")

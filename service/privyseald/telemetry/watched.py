@@ -11,7 +11,6 @@ class Watched:
     """Made first, and handed to whatever calls others."""
 
     def __init__(self, clock: Clock, tracer: Tracer | None = None) -> None:
-        self.tracer = tracer
         self.vault_calls = Calls("vault", clock, tracer, vault_outcome_of)
         self.venue_calls = Calls("venue", clock, tracer)
         self.state_calls = Calls("state", clock, tracer)
