@@ -34,8 +34,9 @@ func (t *Transport) intent(request *http.Request) (*privysealv1.HttpRequest, err
 		defer func() { _ = request.Body.Close() }()
 	}
 	if request.Response != nil {
-		return nil, fmt.Errorf("%w: the venue redirects to %s, and a door follows no redirects; "+
-			"set CheckRedirect of the http.Client to get its answer", ErrRefused, request.URL.Host)
+		return nil, fmt.Errorf("%w: the venue answered %s, and a door follows no redirects; "+
+			"set CheckRedirect of the http.Client to get that answer",
+			ErrRefused, request.Response.Status)
 	}
 	path := request.URL.RequestURI()
 	if request.URL.Opaque != "" {
