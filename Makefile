@@ -6,12 +6,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
+TOOLS  := .tools/helm .tools/promtool .tools/compose
 STUBS  := clients/python/privyseal/v1
 PROTOS := $(wildcard protos/privyseal/v1/*.proto)
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint type gen gen-check docs-check conformance clients chaos bench lock clean
+.PHONY: help demo test check fmt lint type gen gen-check docs-check conformance clients chaos bench helm sbom wheel lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,7 +30,7 @@ demo: $(STAMP) ## sign, log in and create a key at venue servers that verify, in
 
 test: $(STAMP) ## run all tests, with coverage
 	@$(BIN)/coverage erase
-	@$(BIN)/pytest -n $(JOBS) --cov --cov-report=term $(PYTEST_ARGS)
+	@$(BIN)/pytest -n $(JOBS) --cov --cov-report=term --ignore=tests/helm $(PYTEST_ARGS)
 
 check: lint type gen-check docs-check ## format, lint, types, generated code, docs' examples
 
@@ -40,10 +41,10 @@ lint: $(STAMP)
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/lint-imports
 	@$(BIN)/buf lint protos && $(BIN)/buf format --diff --exit-code protos
-	@$(BIN)/codespell
+	@git ls-files -z | xargs -0 $(BIN)/codespell
 
 type: $(STAMP)
-	@$(BIN)/mypy service clients/python tests benchmarks
+	@$(BIN)/mypy service clients/python tests benchmarks helm
 
 gen: $(STAMP) ## generate the Python stubs from protos/
 	@rm -rf $(STUBS) && mkdir -p $(STUBS)
@@ -80,6 +81,34 @@ chaos: $(STAMP) ## break real Vaults, Valkeys and servers; write docs/*-down.md 
 bench: $(STAMP) ## CPU per Sign beside an empty RPC and OpenBao transit, as ratios
 	@$(BIN)/python benchmarks/bench.py
 
+helm: $(STAMP) .venv-helm/.installed .venv-checkov/.installed tools ## check the chart, the image and their documents, with real Helms
+	@$(BIN)/python helm/generate.py --check
+	@$(BIN)/pytest -n $(JOBS) --no-cov tests/helm $(PYTEST_ARGS)
+
+# What is big, or clashes with the rest, has an environment of its own.
+.venv-%/.installed: requirements/%.txt
+	@echo "setting up .venv-$*: half a minute, once"
+	@test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
+
+# Helm 3, Prometheus' promtool and the reference implementation of Compose, from sources locked in go.sum.
+.PHONY: tools
+ifeq ($(shell command -v go),)
+tools:
+	@echo "no Go here: the tests with Helm 3, promtool and Compose are skipped"
+else
+tools: $(TOOLS)
+endif
+
+.tools/helm: PACKAGE := helm.sh/helm/v3/cmd/helm
+.tools/promtool: PACKAGE := github.com/prometheus/prometheus/cmd/promtool
+.tools/compose: PACKAGE := github.com/compose-spec/compose-go/v2/cmd
+$(TOOLS): tests/helm/tools/go.mod tests/helm/tools/go.sum
+	@echo "building $@: about a minute, once"
+	@cd tests/helm/tools && go build -tags remove_all_sd -o $(CURDIR)/$@ $(PACKAGE)
+	@touch $@
+
 lock: ## pin the requirements anew, with hashes (needs uv on the PATH)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --quiet requirements/runtime.in -o requirements/runtime.txt
@@ -89,6 +118,9 @@ lock: ## pin the requirements anew, with hashes (needs uv on the PATH)
 	  --no-emit-index-url --quiet requirements/dev.in -o requirements/dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-deps --quiet requirements/oracle.in -o requirements/oracle.txt
+	for name in helm checkov sbom; do uv pip compile --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --quiet requirements/$$name.in \
+	  -o requirements/$$name.txt; done
 
 clean: ## remove what was built
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) .venv-* .tools dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

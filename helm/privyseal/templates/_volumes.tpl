@@ -1,6 +1,7 @@
 {{/*
 Where files come from. A Secret is root's and our group's, so it is readable by the group and by
-nobody else; the kubelet replaces what changed, as nothing is mounted by subPath.
+nobody else: mode 0440, which is 288 in every version of YAML. The kubelet replaces what changed,
+as nothing is mounted by subPath.
 */}}
 
 {{- define "privyseal.volumes" -}}
@@ -22,7 +23,7 @@ nobody else; the kubelet replaces what changed, as nothing is mounted by subPath
 {{- end }}
 {{- if .Values.embeddedStore.enabled }}
 - name: store
-  secret: {secretName: {{ .Values.embeddedStore.existingSecret }}, defaultMode: 0440}
+  secret: {secretName: {{ .Values.embeddedStore.existingSecret }}, defaultMode: 288}
 {{- else }}
 {{- with .Values.vault.ca }}
 {{- if or .existingConfigMap .existingSecret }}
@@ -33,7 +34,7 @@ nobody else; the kubelet replaces what changed, as nothing is mounted by subPath
 {{- end }}
 {{- with .Values.state.existingSecret }}
 - name: state-secret
-  secret: {secretName: {{ . }}, defaultMode: 0440}
+  secret: {secretName: {{ . }}, defaultMode: 288}
 {{- end }}
 {{- with .Values.state.ca }}
 {{- if or .existingConfigMap .existingSecret }}
@@ -42,7 +43,7 @@ nobody else; the kubelet replaces what changed, as nothing is mounted by subPath
 {{- end }}
 {{- with .Values.state.clientCertificate.existingSecret }}
 - name: state-tls
-  secret: {secretName: {{ . }}, defaultMode: 0440}
+  secret: {secretName: {{ . }}, defaultMode: 288}
 {{- end }}
 {{- if and .Values.jwt.enabled .Values.jwt.kubernetes.enabled }}
 - name: cluster
@@ -60,7 +61,7 @@ nobody else; the kubelet replaces what changed, as nothing is mounted by subPath
 {{- $csi := .Values.tls.csi -}}
 {{- if not $csi.enabled -}}
 - name: tls
-  secret: {secretName: {{ include "privyseal.tlsSecret" . }}, defaultMode: 0440}
+  secret: {secretName: {{ include "privyseal.tlsSecret" . }}, defaultMode: 288}
 {{- else if eq $csi.driver "csi.spiffe.io" -}}
 - name: spiffe-workload-api
   csi: {driver: csi.spiffe.io, readOnly: true}
@@ -82,7 +83,7 @@ nobody else; the kubelet replaces what changed, as nothing is mounted by subPath
   {{- if .ca.existingConfigMap }}
   configMap: {name: {{ .ca.existingConfigMap }}, items: [{key: {{ .ca.key }}, path: {{ .ca.key }}}]}
   {{- else }}
-  secret: {secretName: {{ .ca.existingSecret }}, defaultMode: 0440, items: [{key: {{ .ca.key }}, path: {{ .ca.key }}}]}
+  secret: {secretName: {{ .ca.existingSecret }}, defaultMode: 288, items: [{key: {{ .ca.key }}, path: {{ .ca.key }}}]}
   {{- end }}
 {{- end -}}
 
@@ -97,7 +98,7 @@ nobody else; the kubelet replaces what changed, as nothing is mounted by subPath
           audience: {{ $auth.audience | quote }}
           expirationSeconds: {{ int $auth.expirationSeconds }}
   {{- else }}
-  secret: {secretName: {{ $auth.existingSecret }}, defaultMode: 0440}
+  secret: {secretName: {{ $auth.existingSecret }}, defaultMode: 288}
   {{- end }}
 {{- end -}}
 
