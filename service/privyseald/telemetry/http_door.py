@@ -18,6 +18,7 @@ from privyseald.config_error import ConfigInvalid
 _LONGEST_HEAD = 8_192
 _HEAD_S = 5.0
 _ANSWER_S = 10.0
+_CLOSE_S = 1.0
 _MOST = 64
 _log = structlog.get_logger("privyseald.telemetry")
 
@@ -55,10 +56,12 @@ class HttpDoor:
                 if len(busy) >= _MOST:
                     return
                 busy.add(task)
-                await _serve(reader, writer, paths)
+                # Cancelled by `close` alone.
+                with suppress(asyncio.CancelledError):
+                    await _serve(reader, writer, paths)
             finally:
+                await _close(writer)
                 busy.discard(task)
-                writer.close()
 
         try:
             server = await asyncio.start_server(
@@ -98,6 +101,15 @@ async def _serve(
             # Else what the client still sends would have the answer thrown away.
             while await reader.read(_LONGEST_HEAD):
                 pass
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            await writer.wait_closed()
+    except (TimeoutError, ConnectionError):
+        writer.transport.abort()
 
 
 def _request_of(head: bytes) -> tuple[str, str]:
