@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Metadata, type Client, type ServiceError } from "@grpc/grpc-js";
 
 import { waitMs } from "./backoff.js";
-import { checkTimeout, type Settings } from "./client-options.js";
+import { checkTimeout, LONGEST_MS, type Settings } from "./client-options.js";
 import { openChannel } from "./channel.js";
 import { callFailure } from "./call-failure.js";
 import { PrivysealError } from "./privyseal-error.js";
@@ -211,7 +211,7 @@ function cancelled(signal: AbortSignal): PrivysealError {
  */
 export async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   try {
-    await sleep(ms, undefined, signal && { signal });
+    await sleep(Math.min(ms, LONGEST_MS), undefined, signal && { signal });
   } catch (error) {
     throw signal?.aborted === true ? cancelled(signal) : error;
   }
@@ -224,7 +224,7 @@ async function within(
 ): Promise<string> {
   const done = new AbortController();
   const end = signal ? AbortSignal.any([signal, done.signal]) : done.signal;
-  const longest = Math.min(Math.max(deadline - Date.now(), 0), 2_147_483_647);
+  const longest = Math.min(Math.max(deadline - Date.now(), 0), LONGEST_MS);
   const tooLate = sleep(longest, undefined, { signal: end }).then(
     () => {
       const message = "the function `token` took longer than the call may; look at what it asks";

@@ -38,7 +38,8 @@ export interface Settings {
   readonly maxAttempts: number;
 }
 
-const LONGEST_MS = 2_147_483_647;
+/** The longest time that a timer of Node's can wait, in milliseconds. */
+export const LONGEST_MS = 2_147_483_647;
 
 /**
  * Checks the options of a client.

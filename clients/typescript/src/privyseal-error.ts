@@ -77,6 +77,12 @@ export class PrivysealError extends Error {
     });
   }
 
+  /** What `JSON.stringify` shows: all but stack and cause. */
+  toJSON(): object {
+    const { name, code, reason, message, metadata, field, retryAfterMs } = this;
+    return { name, code, reason, message, metadata, field, retryAfterMs };
+  }
+
   /** The error in one line, with code and reason. */
   override toString(): string {
     const reason = this.reason === "" ? "" : ` (${this.reason})`;

@@ -6,7 +6,8 @@ import type { Outgoing } from "./outgoing.js";
 
 // As long as `fetch` waits for a venue that sends nothing.
 const SILENCE_MS = 300_000;
-// As Node's own agents do it: a connection is kept for 5 s, and the last one used goes first.
+// As Node's own agent does it: 5 s for a connection to open, and as long it is kept when it is not
+// used; the last one used goes first.
 const KEPT = { keepAlive: true, scheduling: "lifo", timeout: 5_000 } as const;
 
 /** The connections of a client's doors to the venues. */
@@ -41,7 +42,9 @@ export class VenueConnections {
       };
       signal?.addEventListener("abort", abort, { once: true });
       request.setTimeout(SILENCE_MS, () => {
-        request.destroy(new Error("the venue was silent for 5 min"));
+        const connecting = request.socket?.connecting === true;
+        const late = connecting ? "no connection to the venue" : "the venue said nothing for 5 min";
+        request.destroy(new Error(late));
       });
       request.once("close", () => {
         signal?.removeEventListener("abort", abort);
