@@ -14,6 +14,9 @@ use crate::{Door, Error, backoff};
 /// The greatest message that is taken.
 pub(crate) const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
+/// What counts as no deadline, where a timeout is beyond what a clock can tell.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Where a server's clock and ours may disagree about who gave up first.
 const SAME_TIME: Duration = Duration::from_millis(20);
 
@@ -67,7 +70,8 @@ impl Client {
         Q: Clone,
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        let deadline = Instant::now() + self.timeout;
+        let now = Instant::now();
+        let deadline = now.checked_add(self.timeout).unwrap_or(now + FAR);
         let attempts = async {
             let mut attempt = 1;
             loop {

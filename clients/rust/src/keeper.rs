@@ -46,11 +46,10 @@ async fn keep_target(shared: Arc<Shared>, target: usize) {
                 }
                 kept.retain(|address, _| addresses.contains(address));
                 for address in addresses {
-                    if !kept.contains_key(&address) {
+                    kept.entry(address).or_insert_with_key(|address| {
                         shared.add(address.clone());
-                        let task = keep(shared.clone(), address.clone(), ended.clone());
-                        kept.insert(address, keepers.spawn(task));
-                    }
+                        keepers.spawn(keep(shared.clone(), address.clone(), ended.clone()))
+                    });
                 }
                 shared.name_is(target, Condition::Good(()));
                 sleep(BETWEEN_LOOKUPS).await;

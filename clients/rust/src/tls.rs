@@ -134,12 +134,12 @@ impl Contents {
             ConfigurationError::new(setting, format!("{} {why}", path.display()))
         };
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(&self.ca) {
-            let no_ca = |_| wrong("tls.ca", &files.ca, "holds a certificate that can't be read");
-            roots.add(certificate).map_err(no_ca)?;
-        }
-        if roots.is_empty() {
-            return Err(wrong("tls.ca", &files.ca, "holds no certificate; it must be PEM"));
+        let no_ca = || {
+            let why = "holds no certificate, or one that can't be read; it must be PEM";
+            wrong("tls.ca", &files.ca, why)
+        };
+        for certificate in certificates(&self.ca).ok_or_else(no_ca)? {
+            roots.add(certificate).map_err(|_| no_ca())?;
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS13])
@@ -147,11 +147,10 @@ impl Contents {
             .with_root_certificates(roots);
         let mut config = match (&self.pair, &files.pair) {
             (Some((certificate, key)), Some((certificate_file, key_file))) => {
-                let chain = certificates(certificate);
-                if chain.is_empty() {
-                    let why = "holds no certificate; it must be PEM";
-                    return Err(wrong("tls.certificate", certificate_file, why));
-                }
+                let chain = certificates(certificate).ok_or_else(|| {
+                    let why = "holds no certificate, or one that can't be read; it must be PEM";
+                    wrong("tls.certificate", certificate_file, why)
+                })?;
                 let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
                     let why =
                         "holds no private key that can be read; it must be PEM, not encrypted";
@@ -169,8 +168,10 @@ impl Contents {
     }
 }
 
-fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
-    CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect()
+/// Returns all certificates, if there is one and all can be read.
+fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().ok()?;
+    (!found.is_empty()).then_some(found)
 }
 
 fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, ConfigurationError> {

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -84,7 +84,7 @@ impl Tokens {
     /// Returns the header's value.
     pub(crate) async fn bearer(&self) -> Result<Bearer, Error> {
         match &self.source {
-            TokenSource::File(path) => self.from_file(path).await,
+            TokenSource::File(path) => self.read(path).await,
             TokenSource::Function(give) => {
                 let token = give().await.map_err(|source| {
                     Error::unauthenticated("the function that gives tokens failed; see the source")
@@ -96,9 +96,9 @@ impl Tokens {
         }
     }
 
-    async fn from_file(&self, path: &PathBuf) -> Result<Bearer, Error> {
+    async fn read(&self, path: &Path) -> Result<Bearer, Error> {
         if self.is_due() {
-            let path = path.clone();
+            let path = path.to_owned();
             let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path));
             // What can't be read, or is no token, leaves the last one in force.
             if let Ok(Ok(text)) = read.await
