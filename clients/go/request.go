@@ -38,6 +38,9 @@ func (t *Transport) intent(request *http.Request) (*privysealv1.HttpRequest, err
 			"set CheckRedirect of the http.Client to get that answer",
 			ErrRefused, request.Response.Status)
 	}
+	if request.URL == nil {
+		return nil, fmt.Errorf("%w: the request has no URL", ErrRefused)
+	}
 	path := request.URL.RequestURI()
 	if request.URL.Opaque != "" {
 		path = strings.TrimPrefix(path, request.URL.Scheme+"://"+request.URL.Host)
