@@ -26,7 +26,7 @@ class AioChannels(Generation[grpc.aio.Channel]):
         turn = self.next_turn()
         while True:
             states = [channel.get_state(try_to_connect=True) for channel in self.channels]
-            index = choose([_asked(state) for state in states], turn)
+            index = choose(states, turn)
             if index is not None:
                 return self.stubs[index]
             if time.monotonic() >= deadline_s:
@@ -96,12 +96,6 @@ class AioChannelPool:
     async def _end(self, channels: AioChannels) -> None:
         self._others.discard(channels)
         await channels.close()
-
-
-def _asked(state: grpc.ChannelConnectivity) -> grpc.ChannelConnectivity:
-    """Return the state of a channel that was just asked to connect."""
-    idle = grpc.ChannelConnectivity.IDLE
-    return grpc.ChannelConnectivity.CONNECTING if state is idle else state
 
 
 def _channel(target: str, settings: Settings, live_tls: LiveTls | None) -> grpc.aio.Channel:

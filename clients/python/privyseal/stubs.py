@@ -68,16 +68,15 @@ class Generation(Generic[C]):
 
 
 def choose(states: Sequence[ChannelConnectivity], turn: int) -> int | None:
-    """Return the channel to use when it is the turn of one: the next that is connected, else one
-    that was not asked to connect yet. None while some still try; the turn's where all failed,
-    whose failure then is the call's.
+    """Return the channel to use when it is the turn of one: the next that is connected. None while
+    some still try; the turn's where all failed, whose failure then is the call's.
     """
-    order = [(turn + step) % len(states) for step in range(len(states))]
-    for wanted in (ChannelConnectivity.READY, ChannelConnectivity.IDLE):
-        for index in order:
-            if states[index] is wanted:
-                return index
-    return None if ChannelConnectivity.CONNECTING in states else turn
+    for step in range(len(states)):
+        index = (turn + step) % len(states)
+        if states[index] is ChannelConnectivity.READY:
+            return index
+    trying = {ChannelConnectivity.CONNECTING, ChannelConnectivity.IDLE}
+    return turn if trying.isdisjoint(states) else None
 
 
 def frozen(request: Q) -> Q:

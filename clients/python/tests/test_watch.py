@@ -1,0 +1,151 @@
+import asyncio
+import time
+from collections.abc import Callable
+
+import grpc
+import pytest
+from either import KINDS, connected
+from scripted_server import Action, ScriptedServer, answer, refuse, status
+
+from privyseal import PrivysealError
+from privyseal.v1 import signing_service_pb2 as pb
+
+_CODE = grpc.StatusCode
+_AWAY = refuse(_CODE.UNAVAILABLE, "SERVER_STOPPING")
+
+both = pytest.mark.parametrize("kind", KINDS)
+
+
+def session(token: str, expire_s: int = 100) -> Action:
+    """Return an action that gives a session."""
+    made = pb.Session(key="keys/x", token=token)
+    made.expire_time.FromSeconds(expire_s)
+    return answer(pb.WatchSessionResponse(session=made))
+
+
+def failure(reason: str) -> Action:
+    """Return an action that tells of a failure to renew."""
+    made = status(_CODE.FAILED_PRECONDITION, reason, retry_after_s=1)
+    return answer(pb.WatchSessionResponse(failure=made))
+
+
+def hang(_: bytes, context: grpc.ServicerContext) -> bytes:
+    """Give nothing until the call is over."""
+    while context.is_active():
+        time.sleep(0.01)
+    return b""
+
+
+@both
+async def test_sessions_and_failures_come_in_order(kind: str) -> None:
+    """Across the ends of streams, and no session twice; a refusal is the end, and is raised."""
+    with ScriptedServer() as server:
+        server.then(
+            "WatchSession",
+            session("one"),
+            failure("VENUE_REFUSED"),
+            _AWAY,
+            _AWAY,
+            session("one"),
+            session("one", 200),
+            session("two", 200),
+            _AWAY,
+            session("two", 200),
+            failure("SESSION_MISSING"),
+            refuse(_CODE.PERMISSION_DENIED, "POLICY_DENIED"),
+        )
+        async with connected(kind, server.target) as client:
+            watch = client.watch()
+            seen = []
+            for _ in range(5):
+                event = await watch.next()
+                if isinstance(event, PrivysealError):
+                    assert 1.0 == event.retry_after_s
+                    seen.append(event.reason)
+                elif event is not None:
+                    seen.append(f"{event.token} {event.expire_time.seconds}")
+            assert ["one 100", "VENUE_REFUSED", "one 200", "two 200", "SESSION_MISSING"] == seen
+            with pytest.raises(PrivysealError) as raised:
+                await watch.next()
+            assert "POLICY_DENIED" == raised.value.reason
+            assert await watch.next() is None
+    assert all(each.left_s is None or each.left_s > 1e6 for each in server.seen)
+
+
+@both
+async def test_a_server_that_is_not_there_yet(kind: str) -> None:
+    """A watch waits for it."""
+    with ScriptedServer() as server:
+        port = server.port
+    async with connected(kind, f"localhost:{port}") as client:
+        watch = client.watch()
+        event = asyncio.ensure_future(watch.next())
+        await asyncio.sleep(0.3)
+        with ScriptedServer(port=port) as server:
+            server.then("WatchSession", session("one"), hang)
+            found = await asyncio.wait_for(event, 8)
+            assert isinstance(found, pb.Session)
+            await watch.close()
+
+
+@both
+async def test_closing_ends_the_rpc(kind: str) -> None:
+    """And whoever waits for the next event, who gets the end."""
+    ended: list[bool] = []
+
+    def wait(request: bytes, context: grpc.ServicerContext) -> bytes:
+        hang(request, context)
+        ended.append(True)
+        return b""
+
+    with ScriptedServer() as server:
+        for actions in ((wait,), (refuse(_CODE.UNAVAILABLE, "X", retry_after_s=30),)):
+            server.then("WatchSession", *actions)
+            async with connected(kind, server.target) as client:
+                watch = client.watch()
+                event = asyncio.ensure_future(watch.next())
+                await asyncio.sleep(0.3)
+                await watch.close()
+                assert await asyncio.wait_for(event, 2) is None
+                assert await watch.next() is None
+        await _until(lambda: bool(ended))
+
+
+@both
+async def test_closing_the_client_ends_it(kind: str) -> None:
+    """With an error, since the watch itself was not closed."""
+    with ScriptedServer() as server:
+        server.then("WatchSession", hang)
+        async with connected(kind, server.target) as client:
+            watch = client.watch()
+            event = asyncio.ensure_future(watch.next())
+            await asyncio.sleep(0.3)
+            await client.close()
+            with pytest.raises(PrivysealError, match="the client is closed"):
+                await asyncio.wait_for(event, 2)
+            assert await watch.next() is None
+            with pytest.raises(PrivysealError, match="the client is closed"):
+                await client.watch().next()
+
+
+async def test_a_wait_that_is_cancelled_loses_nothing() -> None:
+    """The next one opens the stream again."""
+    with ScriptedServer() as server:
+        server.then("WatchSession", session("one"), hang, session("one"), session("two"), hang)
+        async with connected("asyncio", server.target) as client:
+            watch = client.watch()
+            assert isinstance(await watch.next(), pb.Session)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(watch.next(), 0.2)
+            second = await asyncio.wait_for(watch.next(), 5)
+            assert isinstance(second, pb.Session)
+            assert "two" == second.token
+            await watch.close()
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    raise TimeoutError
