@@ -28,8 +28,10 @@ export function callFailure(
     }
   }
   const code = codeName(error.code);
-  const cause: unknown = signal?.aborted === true ? signal.reason : undefined;
-  return new PrivysealError(messageOf(code, error.details, targets), { code, cause });
+  if (code === "CANCELLED" && signal?.aborted === true) {
+    return new PrivysealError("the call was cancelled", { code, cause: signal.reason });
+  }
+  return new PrivysealError(messageOf(code, error.details, targets), { code });
 }
 
 function messageOf(code: string, details: string, targets: readonly string[]): string {
@@ -42,7 +44,7 @@ function messageOf(code: string, details: string, targets: readonly string[]): s
     case "DEADLINE_EXCEEDED":
       return `no answer in time: give it longer by timeoutMs, or look at the server (${details})`;
     case "CANCELLED":
-      return "the call was cancelled";
+      return `the call was ended on the other side, or on the way there (${details})`;
     default:
       return details;
   }
