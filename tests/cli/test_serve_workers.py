@@ -24,6 +24,7 @@ from cli.host import (
 )
 from cli.program import Process
 from service import failure_of
+from telemetry.scraped import fetch, scrape
 from valkey_server import ValkeyServer
 
 _CUT_OFF = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
@@ -60,6 +61,24 @@ async def test_workers_are_one_service_on_one_port(host: Host) -> None:
     assert [(2, host.port, host.ops_port)] == [
         (e["workers"], e["port"], e["ops_port"]) for e in host.events("supervising")
     ]
+
+
+async def test_the_metrics_of_both_workers_are_on_one_page(host: Host) -> None:
+    """Each series names its worker, and counters add up to what was done."""
+    desks = await host.desks(4)
+    for desk in desks:
+        await desk.sign()
+    (event,) = host.events("supervising")
+    found = await scrape(event["http_ops_port"])
+    signed = sum(len(desk.nonces) for desk in desks)
+    assert found.total("privyseal_signatures_total", venue="whitebit") == signed
+    for worker in map(str, WORKERS):
+        assert found.value("privyseal_ready", worker=worker) == 1
+        assert found.total("privyseal_rpc_requests_total", worker=worker) > 0
+    assert found.value("privyseal_workers", state="ready", worker="0") == len(WORKERS)
+    assert {"0", "1", "2"} == {dict(labels)["worker"] for _, labels in found.samples}
+    page = await fetch(event["http_ops_port"], "/readyz")
+    assert page.status == 200
 
 
 def limits_of(pid: int) -> str:

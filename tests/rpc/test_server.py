@@ -259,7 +259,7 @@ async def test_a_caller_who_goes_away_is_audited(service: Service, operator: Stu
     assert service.audit_lines()[-1]["key"] == "keys/kx"
 
 
-@pytest.mark.parametrize("setting", ["listen", "ops_listen"])
+@pytest.mark.parametrize("setting", ["listen", "ops_listen", "http_ops_listen"])
 async def test_a_port_in_use_is_named(tmp_path: Path, setting: str) -> None:
     """A server whose port is taken does not start, and says which setting to change."""
     with socket.socket() as other:

@@ -194,11 +194,3 @@ async def test_the_port_may_be_off(tmp_path: Path) -> None:
     async with Service(tmp_path, server={"http_ops_listen": "off"}) as service:
         assert service.app.telemetry.port == 0
         await eventually(lambda: _is(service.app.server.is_ready))
-
-
-async def test_a_port_in_use_stops_the_start(tmp_path: Path, door: HttpDoor) -> None:
-    """As every other port does."""
-    listen = f"127.0.0.1:{door.port}"
-    with pytest.raises(ConfigInvalid, match=r"^server\.http_ops_listen: "):
-        async with Service(tmp_path, server={"http_ops_listen": listen}):
-            pass

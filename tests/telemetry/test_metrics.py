@@ -221,8 +221,8 @@ async def test_no_caller_makes_a_series(service: Service) -> None:
                 sign_request("wb", f"M{number}{round_}", f"/{name}", request_id=name[:64]),
             ):
                 await failure_of(operator.signing.Sign(request))
-            request = pb.CreateKeyRequest(key_id=name, venue=name, request_id=name)
-            await failure_of(operator.signing.CreateKey(request))
+            order = pb.CreateKeyRequest(key_id=name, venue=name, request_id=name)
+            await failure_of(operator.signing.CreateKey(order))
             hold = hold_pb.CreateHoldRequest()
             hold.hold.venue = name
             await failure_of(operator.holds.CreateHold(hold))

@@ -16,7 +16,12 @@ async def work(link: WorkerLink, mood: Path) -> None:
     """Report until the supervisor is gone or ends this worker."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    reports = asyncio.create_task(link.report(lambda: mood.read_text() != "not ready"))
+    number = mood.name.rpartition("-")[2]
+    text = (
+        "# HELP privyseal_tiny_total Tiny.\n# TYPE privyseal_tiny_total counter\n"
+        f'privyseal_tiny_total{{worker="{number}"}} {number}\n'
+    )
+    reports = asyncio.create_task(link.report(lambda: mood.read_text() != "not ready", text.encode))
     reports.add_done_callback(lambda _: stop.set())
     await stop.wait()
 

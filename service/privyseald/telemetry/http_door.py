@@ -52,16 +52,17 @@ class HttpDoor:
         async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             assert task is not None, "asyncio runs this as a task"  # noqa: S101
-            try:
-                if len(busy) >= _MOST:
-                    return
-                busy.add(task)
-                # Cancelled by `close` alone.
-                with suppress(asyncio.CancelledError):
+            if len(busy) >= _MOST:
+                writer.close()
+                return
+            busy.add(task)
+            # Cancelled by `close` alone.
+            with suppress(asyncio.CancelledError):
+                try:
                     await _serve(reader, writer, paths)
-            finally:
-                await _close(writer)
-                busy.discard(task)
+                finally:
+                    busy.discard(task)
+                    await _close(writer)
 
         try:
             server = await asyncio.start_server(
