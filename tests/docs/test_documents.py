@@ -27,7 +27,11 @@ from server_certificate import write_certificate
 from service import OPERATOR, Service
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("tests/vectors/*.md")])
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", "docs/*.md", "tests/vectors/*.md", "clients/*.md", "clients/*/*.md")
+    for path in ROOT.glob(pattern)
+)
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]*)(#[^)]*)?\)")
 _COMMAND = re.compile(r"privyseal ([a-z]+(?: [a-z]+)?)")
