@@ -137,12 +137,12 @@ def test_common_labels_are_everywhere_but_in_selectors(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("values", "seconds"),
     [
-        ({}, 35),
+        ({}, 66),
         ({"config": {"server": {"drain_delay_ms": 1, "grace_ms": 0}}}, 11),
         ({"config": {"server": {"drain_delay_ms": 30000, "grace_ms": 60000}}}, 100),
-        ({"terminationSlackSeconds": 1}, 26),
-        ({"keyCreation": {"enabled": True}}, 135),
-        ({"keyCreation": {"enabled": True}, "config": {"outbound": {"timeout_ms": 20000}}}, 175),
+        ({"terminationSlackSeconds": 1}, 57),
+        ({"keyCreation": {"enabled": True}}, 166),
+        ({"keyCreation": {"enabled": True}, "config": {"outbound": {"timeout_ms": 20000}}}, 206),
     ],
 )
 def test_the_kubelet_waits_for_the_end(engine: Engine, values: Manifest, seconds: int) -> None:
