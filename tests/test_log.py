@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from privyseald.log import configure_log
+from privyseald.audit.entry import Entry
+from privyseald.log import RPC_OF_LOG, configure_log
 
 
 class Terminal(io.StringIO):
@@ -109,3 +110,32 @@ def test_each_line_of_a_worker_names_it() -> None:
     structlog.get_logger().info("died", worker=7)
 
     assert [3, 7] == [json.loads(line)["worker"] for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_names_the_rpc_that_it_is_about() -> None:
+    """As long as that goes on; what the event itself says of it stays."""
+    stream = io.StringIO()
+    configure_log("info", "json", stream)
+    entry = Entry("v1.Service/Rpc", request_id="id-1", trace_id="4bf9")
+    token = RPC_OF_LOG.set(entry)
+    try:
+        structlog.get_logger().info("within")
+        structlog.get_logger().info("about another", rpc="v1.Service/Other")
+        entry.request_id = entry.trace_id = ""
+        structlog.get_logger().info("not known yet")
+        entry.code = "OK"
+        structlog.get_logger().info("left behind")
+    finally:
+        RPC_OF_LOG.reset(token)
+    structlog.get_logger().info("outside")
+
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    told = [{key: line.get(key) for key in ("rpc", "request_id", "trace_id")} for line in lines]
+    nothing = {"rpc": None, "request_id": None, "trace_id": None}
+    assert told == [
+        {"rpc": "v1.Service/Rpc", "request_id": "id-1", "trace_id": "4bf9"},
+        {"rpc": "v1.Service/Other", "request_id": "id-1", "trace_id": "4bf9"},
+        {**nothing, "rpc": "v1.Service/Rpc"},
+        nothing,
+        nothing,
+    ]

@@ -4,13 +4,14 @@ import asyncio
 import base64
 import gc
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_status import rpc_status
 
@@ -31,6 +32,8 @@ from privyseald.signing.sealed_secret import seal_secret
 from privyseald.signing.secp256k1 import Secp256k1Signer
 from privyseald.signing.secret import SecretBytes
 from service import OPERATOR, SandboxKey, Service, Stubs, import_sandbox_key, sign_request
+from telemetry.collector import Collector, collecting
+from telemetry.scraped import fetch
 
 MARK = "CANARYxq7"
 PRIVATE_KEY = "c0ffee5ec2e7c0de" * 4
@@ -339,30 +342,47 @@ def left_behind(directory: Path, server: Process) -> dict[str, bytes]:
     return found
 
 
-async def test_a_marked_secret_shows_nowhere(tmp_path: Path) -> None:
-    """No answer, error, log, audit line, file, argument or output shows a secret in any form."""
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """A collector of traces."""
+    with collecting() as collector:
+        yield collector
+
+
+async def test_a_marked_secret_shows_nowhere(tmp_path: Path, collector: Collector) -> None:
+    """No answer, error, log, audit line, metric, span, file, argument or output shows a secret in
+    any form.
+    """
     heard = Heard()
     directory, log = tmp_path / "server", tmp_path / "log"
     log.mkdir()
     async with Sandbox(accounts=accounts()) as sandbox:
         venues = {**sandbox.urls, "aster-v3": sandbox.urls["aster"]}
         await asyncio.to_thread(prepare, directory, venues)
-        environment = {"PRIVYSEAL__LOG__LEVEL": "debug"}
+        environment = {
+            "PRIVYSEAL__LOG__LEVEL": "debug",
+            "PRIVYSEAL__TRACING__ENABLED": "true",
+            "PRIVYSEAL__TRACING__ENDPOINT": collector.url,
+        }
         config = str(directory / "privyseal.toml")
         with running(log, "serve", "--config", config, environment=environment) as server:
             serving = await asyncio.to_thread(server.wait_for_event, "ready")
-            port = server.wait_for_event("serving")["port"]
+            ports = server.wait_for_event("serving")
+            port = ports["port"]
             client_file = directory / "client.toml"
             client_file.write_text(client_file.read_text().replace(":0", f":{port}"))
             async with connected(directory, port) as stubs:
                 await every_rpc(stubs, sandbox, heard)
                 await every_command(directory, heard)
             kept = left_behind(directory, server)
+            for path in ("/metrics", "/readyz"):
+                kept[path] = (await fetch(ports["http_ops_port"], path)).body
             exit_code = await asyncio.to_thread(server.stop)
         kept.update(
             {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
         )
         kept["stderr"] = server.stderr_file.read_bytes()
+        kept["spans"] = b"".join(collector.bodies)
         issued = {each.api_secret.encode() for each in sandbox.accounts.aster_keys.values()}
     told = b"\n".join(heard.rpcs)
     printed = b"\n".join(heard.commands)
@@ -375,6 +395,13 @@ async def test_a_marked_secret_shows_nowhere(tmp_path: Path) -> None:
     shown = {name: marks_in(content, marks | heard.tokens) for name, content in kept.items()}
     assert {name: found for name, found in shown.items() if found} == {}
     assert {"stdout", "stderr", "cmdline", "environ"} < set(kept)
+    assert (
+        b'privyseal_signatures_total{algorithm="hmac-sha512",venue="whitebit"}'
+        in (kept["/metrics"])
+    )
+    assert {"venue aster create-key", "venue kiiex login", "state advance"} <= {
+        span.name for span in collector.spans()
+    }
     assert any(name.endswith("store.db") for name in kept)
     assert any(name.endswith("audit.jsonl") for name in kept)
     assert marks_in(kept["stderr"], [b"Traceback", b"internal error"]) == []
