@@ -119,10 +119,10 @@ async fn begin(
     scheme: Scheme,
     stream: Box<dyn Stream>,
 ) -> Result<(Connection, End), String> {
-    let silent = |error: &str| {
+    let silent = |why: &str| {
         format!(
-            "{target} ended the connection before it spoke HTTP/2: {error}; is it a Privyseal \
-             server, and does it accept this client's certificate?"
+            "{target} ended the connection before it spoke HTTP/2{why}; is it a Privyseal server, \
+             and does it accept this client's certificate?"
         )
     };
     let (heard, first_word) = oneshot::channel::<io::Result<()>>();
@@ -134,13 +134,15 @@ async fn begin(
         .keep_alive_timeout(PONG_WITHIN)
         .keep_alive_while_idle(true);
     let (requests, connection) =
-        builder.handshake(stream).await.map_err(|error| silent(&error.to_string()))?;
+        builder.handshake(stream).await.map_err(|error| silent(&format!(": {error}")))?;
     // Lives on by itself, so that RPCs under way end well when the address is given up.
     let connection: End = tokio::spawn(connection);
     match first_word.await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(silent(&error.to_string())),
-        Err(_) => return Err(silent("it broke off")),
+        Ok(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
+            return Err(silent(&format!(": {error}")));
+        }
+        Ok(Err(_)) | Err(_) => return Err(silent("")),
     }
     Ok((Connection { requests, scheme, authority: target.authority() }, connection))
 }

@@ -1,5 +1,3 @@
-use std::error::Error as StdError;
-use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,13 +5,14 @@ use http::header::{CONTENT_TYPE, DATE};
 use http::{HeaderMap, Method, Request, Response};
 use prost_types::Timestamp;
 
+use crate::door_error::{DoorError, Refused};
 use crate::door_headers::outgoing_headers;
 use crate::v1::sign_request::Intent;
 use crate::v1::sign_response::Result as Signed;
 use crate::v1::{
     ErrorReason, HttpRequest, LoginRequest, ReportAnswerRequest, SignRequest, SignedHttpRequest,
 };
-use crate::{Client, Error, random};
+use crate::{Client, random};
 
 const MAX_BODY: usize = 1024 * 1024;
 const REPORT_WITHIN: Duration = Duration::from_secs(2);
@@ -49,20 +48,6 @@ pub struct Receipt {
     sign_time: Option<Timestamp>,
     nonce: String,
 }
-
-/// Why a door did not sign a request, or did not send it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum DoorError {
-    /// Privyseal refused it, or can't be reached.
-    Failed(Error),
-    /// The door itself refuses it.
-    Refused(Refused),
-}
-
-/// What a door refuses by itself, in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused(pub(crate) String);
 
 impl Door {
     pub(crate) fn new(client: Client, key: String) -> Self {
@@ -227,48 +212,4 @@ pub(crate) fn changed() -> Refused {
 
 pub(crate) fn method(signed: &SignedHttpRequest) -> Result<Method, Refused> {
     signed.method.parse().map_err(|_| Refused::new("the signed method is none of HTTP"))
-}
-
-impl Refused {
-    pub(crate) fn new(why: &str) -> Self {
-        Self(why.to_owned())
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not sent: {}", self.0)
-    }
-}
-
-impl StdError for Refused {}
-
-impl fmt::Display for DoorError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed(error) => error.fmt(f),
-            Self::Refused(refused) => refused.fmt(f),
-        }
-    }
-}
-
-impl StdError for DoorError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            Self::Failed(error) => error.source(),
-            Self::Refused(_) => None,
-        }
-    }
-}
-
-impl From<Error> for DoorError {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<Refused> for DoorError {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
-    }
 }

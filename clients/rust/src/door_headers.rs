@@ -5,7 +5,7 @@ use http::header::{
     HeaderValue, TRANSFER_ENCODING,
 };
 
-use crate::door::Refused;
+use crate::door_error::Refused;
 use crate::v1::SignedHttpRequest;
 
 const NEVER: [HeaderName; 6] =
