@@ -78,6 +78,7 @@ class SigningServicer:
         for number, one in enumerate(request.requests, start=1):
             entry = Entry(f"{call.entry.rpc}[{number}]", call.caller.name)
             entry.request_sha256 = hashlib.sha256(one.SerializeToString()).hexdigest()
+            entry.trace_id = call.entry.trace_id
             call.parts.append(entry)
             result = response.results.add()
             try:
