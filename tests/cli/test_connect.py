@@ -1,8 +1,11 @@
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from cli.program import Site, privyseal
+from service import Service
+from tokens import Issuer, jwt_section
 
 
 def listed(client_file: Path, text: str | None = None) -> tuple[int, str]:
@@ -67,3 +70,34 @@ def test_the_client_file_may_be_named_by_a_variable(
     """PRIVYSEAL_CLIENT stands for `--client`."""
     monkeypatch.setenv("PRIVYSEAL_CLIENT", str(site.client_file))
     assert privyseal("venues", "list").exit_code == 0
+
+
+async def test_a_token_and_a_socket(tmp_path: Path) -> None:
+    """Callers without a certificate: a token of the client file or of `--token-file`, and the
+    Unix socket.
+    """
+    issuer = Issuer()
+    (tmp_path / "run").mkdir(mode=0o755)
+    socket = tmp_path / "run" / "privyseal.sock"
+    section = jwt_section(tmp_path, issuer, listen="127.0.0.1:0")
+    server = {"jwt": section, "unix_socket": {"path": socket, "caller": "unix:maker"}}
+    files = {"right": issuer.token(), "wrong": "no.token.atall"}
+    for name, token in files.items():
+        (tmp_path / name).write_text(token)
+    async with Service(tmp_path, server=server) as service:
+        port = service.app.server.token_port
+        over_tls = f'server = "localhost:{port}"\nca_file = "ca.pem"\n'
+        for text, options, code in (
+            (over_tls + 'token_file = "right"\n', (), 0),
+            (over_tls + 'token_file = "wrong"\n', (), 1),
+            (over_tls + 'token_file = "wrong"\n', ("--token-file", str(tmp_path / "right")), 0),
+            (over_tls, ("--token-file", str(tmp_path / "right")), 0),
+            (over_tls, (), 1),
+            (f'server = "unix:{socket}"\nplaintext = true\n', (), 0),
+            (f'server = "unix:{socket}"\nca_file = "ca.pem"\n', (), 2),
+            (f'server = "unix:{socket}"\nplaintext = true\ntoken_file = "right"\n', (), 2),
+        ):
+            (tmp_path / "client.toml").write_text(text)
+            command = (*options, "venues", "list", "--client", str(tmp_path / "client.toml"))
+            result = await asyncio.to_thread(privyseal, *command)
+            assert code == result.exit_code, (text, options, result.stderr)
