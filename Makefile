@@ -85,6 +85,19 @@ helm: $(STAMP) .venv-helm/.installed .venv-checkov/.installed tools ## check the
 	@$(BIN)/python helm/generate.py --check
 	@$(BIN)/pytest -n $(JOBS) --no-cov tests/helm $(PYTEST_ARGS)
 
+wheel: $(STAMP) ## build the wheels of daemon and client into dist/, the same bytes each time
+	@mkdir -p dist && rm -f dist/*.whl
+	@for project in . clients/python; do \
+	  (cd $$project && SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+	    $(CURDIR)/$(BIN)/hatchling build --target wheel --directory $(CURDIR)/dist) || exit 1; done
+	@sha256sum dist/*.whl
+
+sbom: $(STAMP) .venv-sbom/.installed ## write what the daemon is made of to dist/privyseal.cdx.json (CycloneDX)
+	@mkdir -p dist
+	@.venv-sbom/bin/python -W ignore::UserWarning -m cyclonedx_py requirements --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible --output-format JSON --output-file dist/privyseal.cdx.json \
+	  requirements/runtime.txt
+
 # What is big, or clashes with the rest, has an environment of its own.
 .venv-%/.installed: requirements/%.txt
 	@echo "setting up .venv-$*: half a minute, once"

@@ -215,6 +215,8 @@ async def test_sigterm_under_load_fails_no_rpc(
             except grpc.aio.AioRpcError as error:
                 failures.append(f"{error.code().name}: {error.details()}")
             signed += 1
+            # One key has a thousand nonces a second; eight callers could want more.
+            await asyncio.sleep(0.01)
 
     async with KubeProxy(*(port(pod, "grpc") for pod in pods)) as service:
         callers = [connect_to(site, service.port) for _ in range(4)]
