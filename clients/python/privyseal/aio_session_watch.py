@@ -54,6 +54,10 @@ class AsyncSessionWatch(AsyncIterator[SessionEvent]):
             except PrivysealError:
                 await self.close()
                 raise
+            except grpc.aio.UsageError as error:
+                # What gRPC says of a channel that was closed before the call began.
+                await self.close()
+                raise (closed() if self._pool.closed else error) from error
             else:
                 if response is grpc.aio.EOF:
                     await self.close()

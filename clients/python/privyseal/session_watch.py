@@ -29,14 +29,15 @@ class SessionWatch(Iterator[SessionEvent]):
         metadata: Callable[[], Metadata],
         request: pb.WatchSessionRequest,
     ) -> None:
-        self._pool = pool
-        self._metadata = metadata
-        self._request = pb.WatchSessionRequest()
-        self._request.CopyFrom(request)
-        self._events = SessionEvents()
         self._closed = threading.Event()
+        self._lock = threading.Lock()
         self._call: Any = None
         self._release: Callable[[], None] | None = None
+        self._pool = pool
+        self._metadata = metadata
+        self._events = SessionEvents()
+        self._request = pb.WatchSessionRequest()
+        self._request.CopyFrom(request)
 
     def __next__(self) -> SessionEvent:
         while not self._closed.is_set():
@@ -50,6 +51,10 @@ class SessionWatch(Iterator[SessionEvent]):
             except PrivysealError:
                 self.close()
                 raise
+            except ValueError as error:
+                # What gRPC says of a channel that was closed before the call began.
+                self.close()
+                raise (closed() if self._pool.closed else error) from error
             else:
                 if event is not None:
                     return event
@@ -70,17 +75,20 @@ class SessionWatch(Iterator[SessionEvent]):
         self._closed.wait(wait_s)
 
     def _opened(self) -> Any:
-        if self._call is None:
+        call = self._call
+        if call is None:
             stubs, self._release = self._pool.lease(time.monotonic() + _PATIENCE_S)
-            self._call = stubs.signing.WatchSession(self._request, metadata=self._metadata())
+            call = stubs.signing.WatchSession(self._request, metadata=self._metadata())
+            self._call = call
             if self._closed.is_set():
+                # Closed meanwhile: the call tells of its end when it is read.
                 self._drop()
-                raise StopIteration
-        return self._call
+        return call
 
     def _drop(self) -> None:
-        call, release = self._call, self._release
-        self._call = self._release = None
+        with self._lock:
+            call, release = self._call, self._release
+            self._call = self._release = None
         if call is not None:
             call.cancel()
         if release is not None:

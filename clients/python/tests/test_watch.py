@@ -1,6 +1,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -149,3 +150,18 @@ async def _until(condition: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0.02)
     raise TimeoutError
+
+
+async def test_watches_that_are_closed_as_they_open() -> None:
+    """From any thread, at any moment: none hangs, none fails, and nothing stays open."""
+    with ScriptedServer() as server:
+        server.always("WatchSession", session("one"))
+        async with connected("blocking", server.target) as client:
+            for number in range(60):
+                watch = client.watch()
+                event = asyncio.ensure_future(watch.next())
+                await asyncio.sleep(number % 12 / 4_000)
+                await watch.close()
+                assert not isinstance(await asyncio.wait_for(event, 5), PrivysealError)
+            channels: Any = client.client._pool._current
+            assert 0 == channels._calls
