@@ -28,7 +28,7 @@ pub struct Door {
     key: String,
     logs_in: bool,
     reported: Report,
-    max_body_bytes: usize,
+    pub(crate) max_body_bytes: usize,
 }
 
 /// Which answers of a venue Privyseal is told of.
@@ -108,10 +108,6 @@ impl Door {
             let body = Bytes::copy_from_slice(&body[..body.len().min(REPORTED)]);
             self.report_parts(receipt, status, answer.headers(), body).await;
         }
-    }
-
-    pub(crate) fn longest_body(&self) -> usize {
-        self.max_body_bytes
     }
 
     pub(crate) fn reports(&self, status: u16) -> bool {

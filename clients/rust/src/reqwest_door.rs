@@ -82,7 +82,7 @@ impl Door {
         while let Some(frame) = next_frame(&mut body).await {
             let frame = frame.map_err(|_| Refused::new("the request's body can't be read"))?;
             if let Ok(data) = frame.into_data() {
-                if read.len() + data.len() > self.longest_body() {
+                if read.len() + data.len() > self.max_body_bytes {
                     return Err(self.too_long().into());
                 }
                 read.extend_from_slice(&data);
