@@ -29,6 +29,7 @@ class Surroundings:
             "sleep": self._sleep,
             "start-server": self._start_server,
             "stop-server": self._stop_server,
+            "token": self._token,
             "venue": self._venue,
             "venue-fault": self._venue_fault,
             "wire": self._wire,
@@ -102,6 +103,9 @@ class Surroundings:
 
     async def _renew(self, folder: str, how: str) -> None:
         self._world.renew(folder, how)
+
+    async def _token(self, life_s: int) -> None:
+        self._world.write_token("short-token", life_s)
 
     async def _stop_server(self) -> None:
         await self._world.stop_server()

@@ -35,8 +35,9 @@ _POLICY = (
     + f"""\
   - name: maker
     callers: ["{MAKER}", "unix:maker"]
-    keys: ["whitebit-main"]
-    allow: [sign]
+    keys: ["whitebit-main", "kiiex-main"]
+    accept_bearer: true
+    allow: [sign, login]
 """
 )
 _KEYS = {
@@ -141,6 +142,13 @@ class World:
         }[how]()
         self.folder(name).write(ca, pem)
 
+    def write_token(self, name: str, life_s: int) -> None:
+        """Write a token file, as an issuer's agent would that renews it."""
+        fresh = self._directory / f".{name}"
+        fresh.touch(mode=0o600)
+        fresh.write_text(self.issuer.token(exp=int(time.time()) + life_s))
+        fresh.rename(self._directory / name)
+
     async def _start(self, name: str, server: dict[str, object]) -> Service:
         directory = self._directory / name
         directory.mkdir()
@@ -180,9 +188,7 @@ class World:
         self.folder("foreign").write(ca, foreign.caller(TRADER))
         self.folder("distrustful").write(foreign.certificate, self.main.certificate(TRADER))
         self.folder("example").write(ca, self.main.certificate(TRADER))
-        token = self._directory / "token"
-        token.touch(mode=0o600)
-        token.write_text(self.issuer.token(exp=int(time.time()) + 3_600))
+        self.write_token("token", 3_600)
 
     async def _open_doors(self) -> None:
         own = self.main._ca.server(("localhost", "127.0.0.1"))
@@ -205,6 +211,7 @@ class World:
             "socket": f"unix:{self._directory / 'run' / 'privyseal.sock'}",
             "tls": str(self.tls),
             "token_file": str(self._directory / "token"),
+            "short_token_file": str(self._directory / "short-token"),
             "big_body": base64.b64encode(_BIG_BODY).decode(),
             "big_order": base64.b64encode(_BIG_ORDER).decode(),
             **{f"door_{name}": f"localhost:{door.port}" for name, door in self.doors.items()},
