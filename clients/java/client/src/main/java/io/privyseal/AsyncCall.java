@@ -23,7 +23,7 @@ final class AsyncCall<Q extends Message, A> {
     private final CallOptions options;
     private final Runnable attempt;
     private int attempts;
-    private volatile ClientCall<Q, A> current;
+    private ClientCall<Q, A> current;
 
     AsyncCall(Connection connection, RetryPolicy retries, Deadline deadline, MethodDescriptor<Q, A> method, Q request) {
         this.connection = connection;
@@ -40,23 +40,18 @@ final class AsyncCall<Q extends Message, A> {
         return answer;
     }
 
-    private void attempt() {
-        if (answer.isDone()) {
-            return;
-        }
-        attempts++;
-        ClientCall<Q, A> call = connection.channel().newCall(method, options);
-        current = call;
-        ClientCalls.asyncUnaryCall(call, request, new Answer());
-        if (answer.isDone()) {
-            cancel();
+    // Under the lock that cancel() takes: gRPC does not bear a cancel between a call's start and its message.
+    private synchronized void attempt() {
+        if (!answer.isDone()) {
+            attempts++;
+            current = connection.channel().newCall(method, options);
+            ClientCalls.asyncUnaryCall(current, request, new Answer());
         }
     }
 
-    private void cancel() {
-        ClientCall<Q, A> call = current;
-        if (call != null) {
-            call.cancel("the caller cancelled it", null);
+    private synchronized void cancel() {
+        if (current != null) {
+            current.cancel("the caller cancelled it", null);
         }
     }
 

@@ -7,12 +7,14 @@ import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.shaded.io.netty.channel.ChannelOption;
 import io.grpc.netty.shaded.io.netty.channel.EventLoopGroup;
 import io.grpc.netty.shaded.io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.grpc.netty.shaded.io.netty.channel.nio.NioIoHandler;
 import io.grpc.netty.shaded.io.netty.channel.socket.nio.NioDomainSocketChannel;
 import io.grpc.netty.shaded.io.netty.util.concurrent.DefaultThreadFactory;
 import java.net.UnixDomainSocketAddress;
+import java.nio.channels.UnresolvedAddressException;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 
@@ -54,7 +56,10 @@ final class Connection implements AutoCloseable {
         if (unix) {
             this.loop = new MultiThreadIoEventLoopGroup(
                     1, new DefaultThreadFactory("privyseal-unix", true), NioIoHandler.newFactory());
-            builder.eventLoopGroup(loop).channelType(NioDomainSocketChannel.class, UnixDomainSocketAddress.class);
+            // A null takes the option out that gRPC sets, which a Unix socket lacks and Netty would warn of.
+            builder.eventLoopGroup(loop)
+                    .channelType(NioDomainSocketChannel.class, UnixDomainSocketAddress.class)
+                    .withOption(ChannelOption.SO_KEEPALIVE, null);
         } else {
             this.loop = null;
         }
@@ -89,27 +94,32 @@ final class Connection implements AutoCloseable {
     }
 
     private PrivysealException bare(Status status) {
-        String text = Optional.ofNullable(status.getDescription()).orElse("");
+        String text = Optional.ofNullable(status.getDescription()).orElse("no message");
         if (status.getCode() == Status.Code.UNAVAILABLE) {
-            String cause = rootMessage(status.getCause());
-            text += (cause.isEmpty() ? "" : ": " + cause) + "; look whether a server listens at " + settings.targets()
+            text = (status.getCause() == null ? text : rootMessage(status.getCause()))
+                    + "; look whether a server listens at "
+                    + settings.targets()
                     + (tls == null ? "" : ", and whether it and the client trust each other's certificates")
                     + Optional.ofNullable(tls)
                             .flatMap(LiveTls::complaint)
-                            .map(c -> "; " + c)
+                            .map(complaint -> "; " + complaint)
                             .orElse("");
         } else if (status.getCode() == Status.Code.DEADLINE_EXCEEDED) {
-            text = "no answer in time; look whether the server is overloaded, or give the call more time. " + text;
+            text = "no answer in time; look whether the server is overloaded, or give the call more time (" + text
+                    + ")";
         }
         return PrivysealException.local(status.getCode(), text, status.getCause());
     }
 
     private static String rootMessage(Throwable error) {
         Throwable root = error;
-        while (root != null && root.getCause() != null) {
+        while (root.getCause() != null) {
             root = root.getCause();
         }
-        return root == null ? "" : Optional.ofNullable(root.getMessage()).orElseGet(root::toString);
+        if (root instanceof UnresolvedAddressException) {
+            return "a target's name has no address in DNS";
+        }
+        return Optional.ofNullable(root.getMessage()).orElseGet(root::toString);
     }
 
     /** Ends all calls, and waits a second at most for the connections to close. */

@@ -1,7 +1,6 @@
 package io.privyseal;
 
 import io.privyseal.v1.SignResponse;
-import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -77,8 +76,8 @@ final class JdkRequest {
         throw Outgoing.changed(LIBRARY, signed);
     }
 
-    /** Returns the failure as it is for a request that is sent once. */
-    static IOException plain(IOException error) {
+    /** Returns the failure, or what stopped the JDK from sending again where that is in it. */
+    static Throwable plain(Throwable error) {
         for (Throwable cause = error; cause != null; cause = cause.getCause()) {
             if (cause instanceof SentOnceException) {
                 return new SentOnceException();

@@ -77,7 +77,7 @@ final class LiveTls extends SslContext {
         certificateEnd = end;
     }
 
-    private synchronized SslContext last() {
+    synchronized SslContext inForce() {
         return inForce;
     }
 
@@ -88,12 +88,13 @@ final class LiveTls extends SslContext {
 
     @Override
     public List<String> cipherSuites() {
-        return last().cipherSuites();
+        return inForce().cipherSuites();
     }
 
     @Override
+    @SuppressWarnings("deprecation") // Netty's own signature, which there is no other of.
     public ApplicationProtocolNegotiator applicationProtocolNegotiator() {
-        return last().applicationProtocolNegotiator();
+        return inForce().applicationProtocolNegotiator();
     }
 
     @Override
@@ -108,7 +109,7 @@ final class LiveTls extends SslContext {
 
     @Override
     public SSLSessionContext sessionContext() {
-        return last().sessionContext();
+        return inForce().sessionContext();
     }
 
     @Override

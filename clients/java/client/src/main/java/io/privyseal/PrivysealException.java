@@ -9,6 +9,8 @@ import io.grpc.Status.Code;
 import io.privyseal.v1.ErrorReason;
 import java.io.Serial;
 import java.time.Duration;
+import java.util.Collections;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
 
@@ -22,7 +24,7 @@ public final class PrivysealException extends RuntimeException {
     private final Code code;
     private final String reason;
     private final String text;
-    private final transient Map<String, String> metadata;
+    private final HashMap<String, String> metadata;
     private final String field;
     private final Duration retryAfter;
 
@@ -32,7 +34,7 @@ public final class PrivysealException extends RuntimeException {
         this.code = code;
         this.reason = info.getReason();
         this.text = text;
-        this.metadata = Map.copyOf(info.getMetadataMap());
+        this.metadata = new HashMap<>(info.getMetadataMap());
         this.field = field;
         this.retryAfter = retryAfter;
     }
@@ -124,7 +126,7 @@ public final class PrivysealException extends RuntimeException {
      * @return unmodifiable; empty where there are none
      */
     public Map<String, String> metadata() {
-        return metadata == null ? Map.of() : metadata;
+        return Collections.unmodifiableMap(metadata);
     }
 
     /**

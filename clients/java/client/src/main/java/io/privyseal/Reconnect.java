@@ -32,10 +32,6 @@ final class Reconnect {
         this.channel = channel;
     }
 
-    void failedLater() {
-        context.execute(this::failed);
-    }
-
     /** Takes note of a failure; in the channel's synchronization context. */
     void failed() {
         if (resetting) {

@@ -21,7 +21,7 @@ final class ReportingSubscriber<T> implements BodySubscriber<T> {
     private Flow.Subscription venue;
     private int size;
     private boolean ended;
-    private boolean passing;
+    private volatile boolean passing;
 
     ReportingSubscriber(BodySubscriber<T> caller, Function<ByteString, CompletableFuture<Void>> report) {
         this.caller = caller;
@@ -66,11 +66,7 @@ final class ReportingSubscriber<T> implements BodySubscriber<T> {
 
     @Override
     public void onError(Throwable error) {
-        if (!passing) {
-            passing = true;
-            caller.onSubscribe(new HeldBack());
-            reported.complete(null);
-        }
+        pass();
         caller.onError(error);
     }
 
@@ -78,11 +74,18 @@ final class ReportingSubscriber<T> implements BodySubscriber<T> {
         ByteString first = ByteString.copyFrom(held.stream()
                 .map(buffer -> ByteString.copyFrom(buffer.duplicate()))
                 .toList());
-        report.apply(first).thenRun(() -> {
+        report.apply(first).thenRun(this::pass);
+    }
+
+    private void pass() {
+        synchronized (this) {
+            if (passing) {
+                return;
+            }
             passing = true;
-            caller.onSubscribe(new HeldBack());
-            reported.complete(null);
-        });
+        }
+        caller.onSubscribe(new HeldBack());
+        reported.complete(null);
     }
 
     /** Gives what was held back first, and then what comes from the venue. */

@@ -30,17 +30,18 @@ final class SentOnceInterceptor implements Interceptor {
             throw new SentOnceException();
         }
         Response response = chain.proceed(chain.request());
-        return response.code() == 503 ? renamed(response, RETRY_AFTER, ASIDE) : response;
+        boolean atOnce = response.header(RETRY_AFTER, "").strip().matches("0+");
+        return response.code() == 503 && atOnce ? renamed(response, RETRY_AFTER, ASIDE) : response;
     }
 
     static Response restored(Response response) {
-        return response.code() == 503 ? renamed(response, ASIDE, RETRY_AFTER) : response;
+        return response.header(ASIDE) == null ? response : renamed(response, ASIDE, RETRY_AFTER);
     }
 
     private static Response renamed(Response response, String from, String to) {
-        String value = response.header(from);
-        return value == null
-                ? response
-                : response.newBuilder().removeHeader(from).header(to, value).build();
+        return response.newBuilder()
+                .removeHeader(from)
+                .header(to, response.header(from))
+                .build();
     }
 }

@@ -61,7 +61,7 @@ final class SigningHttpClient extends HttpClient {
         try {
             return sender.send(outgoing, reporting(handler, signed));
         } catch (IOException e) {
-            throw JdkRequest.plain(e);
+            throw JdkRequest.plain(e) instanceof SentOnceException once ? once : e;
         }
     }
 
@@ -96,7 +96,7 @@ final class SigningHttpClient extends HttpClient {
         if (cause instanceof PrivysealException failure) {
             return new NotSentException(failure);
         }
-        return cause instanceof IOException e ? JdkRequest.plain(e) : cause;
+        return JdkRequest.plain(cause);
     }
 
     private <T> BodyHandler<T> reporting(BodyHandler<T> handler, SignResponse signed) {

@@ -4,7 +4,6 @@ import io.grpc.Attributes;
 import io.grpc.EquivalentAddressGroup;
 import io.grpc.NameResolver;
 import io.grpc.NameResolver.ResolutionResult;
-import io.grpc.Status;
 import io.grpc.StatusOr;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -61,51 +60,36 @@ final class Targets extends NameResolver {
         if (!stopped && running.compareAndSet(false, true)) {
             executor.execute(() -> {
                 List<EquivalentAddressGroup> found = new ArrayList<>();
-                List<String> missing = new ArrayList<>();
                 for (Target target : plan.targets()) {
-                    try {
-                        addresses(target).forEach(address -> found.add(group(address, target)));
-                    } catch (UnknownHostException e) {
-                        missing.add(target.host());
-                    }
+                    addresses(target).forEach(address -> found.add(group(address, target)));
                 }
                 running.set(false);
-                if (!missing.isEmpty()) {
-                    reconnect.failedLater();
-                }
                 if (!stopped) {
-                    tell(found, missing);
+                    listener.onResult(ResolutionResult.newBuilder()
+                            .setAddressesOrError(StatusOr.fromValue(found))
+                            .build());
                 }
             });
         }
     }
 
-    private void tell(List<EquivalentAddressGroup> found, List<String> missing) {
-        if (found.isEmpty()) {
-            listener.onError(Status.UNAVAILABLE.withDescription(
-                    "no address found for " + String.join(", ", missing) + "; check the name, and DNS"));
-        } else {
-            listener.onResult(ResolutionResult.newBuilder()
-                    .setAddressesOrError(StatusOr.fromValue(found))
-                    .build());
-        }
-    }
-
-    private List<SocketAddress> addresses(Target target) throws UnknownHostException {
+    /** Returns the addresses, or one without an IP: connecting to that fails, and asks for names again later. */
+    private List<SocketAddress> addresses(Target target) {
         if (target.isUnix()) {
             return List.of(UnixDomainSocketAddress.of(target.socket()));
         }
         List<SocketAddress> found = new ArrayList<>();
-        for (InetAddress address : InetAddress.getAllByName(target.lookup())) {
-            // A hosts file can make localhost another machine.
-            if (!plan.plaintext() || address.isLoopbackAddress()) {
-                found.add(new InetSocketAddress(address, target.port()));
+        try {
+            for (InetAddress address : InetAddress.getAllByName(target.lookup())) {
+                // A hosts file can make localhost another machine.
+                if (!plan.plaintext() || address.isLoopbackAddress()) {
+                    found.add(new InetSocketAddress(address, target.port()));
+                }
             }
+        } catch (UnknownHostException e) {
+            // As if no address had been found.
         }
-        if (found.isEmpty()) {
-            throw new UnknownHostException(target.host());
-        }
-        return found;
+        return found.isEmpty() ? List.of(InetSocketAddress.createUnresolved(target.host(), target.port())) : found;
     }
 
     private EquivalentAddressGroup group(SocketAddress address, Target target) {
