@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from helm.cases import CASES
@@ -158,3 +159,14 @@ def test_texts_with_anything_in_them_are_toml(engine: Engine) -> None:
 
     read = tomllib.loads(config["data"]["privyseal.toml"])
     assert json.loads(json.dumps(read["server"]["jwt"]["issuers"]["desk"])) == issuers["desk"]
+
+
+def test_the_documents_values_are_those_of_a_case() -> None:
+    """So what docs/kubernetes.md shows for production is what the tests render."""
+    text = (ROOT / "docs" / "kubernetes.md").read_text()
+    block = re.search(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    shown = YAML(typ="safe").load(block[1])
+
+    shown["image"]["digest"] = CASES["production"]["image"]["digest"]
+    assert shown == CASES["production"]
