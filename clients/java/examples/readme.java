@@ -11,7 +11,7 @@ class Readme {
                 .target(System.getenv("PRIVYSEAL_TARGET"))
                 .tls(Tls.files(tls.resolve("ca.pem"), tls.resolve("client.pem"), tls.resolve("client-key.pem")))
                 .build()) {
-            HttpClient http = privyseal.httpClient("keys/whitebit-main", HttpClient.newHttpClient()); // the one line
+            HttpClient http = privyseal.httpClient("keys/whitebit-main", HttpClient.newHttpClient());
             HttpRequest request = HttpRequest.newBuilder()
                     .uri(URI.create(System.getenv("VENUE_URL") + "/api/v4/trade-account/balance"))
                     .POST(HttpRequest.BodyPublishers.noBody())

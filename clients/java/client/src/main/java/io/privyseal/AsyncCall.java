@@ -77,7 +77,8 @@ final class AsyncCall<Q extends Message, A> {
 
         @Override
         public void onError(Throwable error) {
-            failed(connection.failure(Status.fromThrowable(error), Status.trailersFromThrowable(error)));
+            boolean wanted = answer.isDone() || Context.current().isCancelled();
+            failed(connection.failure(Status.fromThrowable(error), Status.trailersFromThrowable(error), wanted));
         }
 
         @Override

@@ -81,14 +81,18 @@ final class Connection implements AutoCloseable {
         return token == null ? CallOptions.DEFAULT : CallOptions.DEFAULT.withCallCredentials(token);
     }
 
-    boolean isClosed() {
-        return channel.isShutdown();
+    boolean hasToken() {
+        return token != null;
     }
 
-    /** Returns what the end of a call means. */
-    PrivysealException failure(Status status, Metadata trailers) {
+    /** Returns what the end of a call means, which the caller wanted or not. */
+    PrivysealException failure(Status status, Metadata trailers, boolean wanted) {
         if (channel.isShutdown()) {
             return PrivysealException.local(Status.Code.CANCELLED, "the client was closed", null);
+        }
+        if (status.getCode() == Status.Code.CANCELLED && !wanted) {
+            // A server that is stopped by force cancels what it has under way.
+            return bare(Status.UNAVAILABLE.withDescription("the server cancelled the call"));
         }
         return StatusDetails.read(status, trailers).map(PrivysealException::of).orElseGet(() -> bare(status));
     }

@@ -1,6 +1,7 @@
 package io.privyseal;
 
 import io.grpc.ClientCall;
+import io.grpc.Context;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.privyseal.v1.Session;
@@ -18,7 +19,8 @@ import java.util.concurrent.TimeUnit;
  * A key's sessions and failures as they come.
  *
  * <p>When the stream ends with {@code UNAVAILABLE} (an old connection, a server that stops) it is opened again, without
- * end, and a session that was given is not given twice. Any other end is thrown. One thread takes; any may close.
+ * end, and a session that was given is not given twice. So it is when the token that opened it is over, as there may be a
+ * fresh one. Any other end is thrown. One thread takes; any may close.
  */
 public final class SessionWatch implements AutoCloseable {
     private final Connection connection;
@@ -28,13 +30,15 @@ public final class SessionWatch implements AutoCloseable {
     private ClientCall<WatchSessionRequest, WatchSessionResponse> current;
     private Session last = Session.getDefaultInstance();
     private int failures;
+    private boolean gave;
     private boolean closed;
 
     SessionWatch(Connection connection, RetryPolicy retries, WatchSessionRequest request) {
         this.connection = connection;
         this.retries = retries;
         this.request = request;
-        open();
+        // The context of the caller may have a deadline; a watch has none.
+        Context.ROOT.run(this::open);
     }
 
     /**
@@ -97,6 +101,7 @@ public final class SessionWatch implements AutoCloseable {
 
     private synchronized void open() {
         if (!closed) {
+            gave = false;
             current = connection.channel().newCall(SigningServiceGrpc.getWatchSessionMethod(), connection.options());
             current.start(new Events(current), new Metadata());
             current.sendMessage(request);
@@ -114,6 +119,7 @@ public final class SessionWatch implements AutoCloseable {
 
     private synchronized void take(WatchSessionResponse response) {
         failures = 0;
+        gave = true;
         if (closed) {
             return;
         }
@@ -131,7 +137,9 @@ public final class SessionWatch implements AutoCloseable {
     }
 
     private synchronized void ended(PrivysealException failure) {
-        if (failure.code() != Status.Code.UNAVAILABLE) {
+        if (failure.code() == Status.Code.UNAUTHENTICATED && gave && connection.hasToken()) {
+            open();
+        } else if (failure.code() != Status.Code.UNAVAILABLE) {
             end(failure);
         } else if (!closed) {
             failures++;
@@ -159,7 +167,8 @@ public final class SessionWatch implements AutoCloseable {
             // A stream that ends well is one that a server ended, too.
             ended(connection.failure(
                     status.isOk() ? Status.UNAVAILABLE.withDescription("the server ended the stream") : status,
-                    trailers));
+                    trailers,
+                    false));
         }
     }
 }

@@ -2,6 +2,7 @@ package io.privyseal;
 
 import com.google.protobuf.Message;
 import io.grpc.CallOptions;
+import io.grpc.Context;
 import io.grpc.Deadline;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
@@ -22,7 +23,9 @@ record View(Connection connection, RetryPolicy retries, Duration timeout) implem
             try {
                 return ClientCalls.blockingUnaryCall(connection.channel(), method, options, request);
             } catch (StatusRuntimeException e) {
-                PrivysealException failure = connection.failure(e.getStatus(), e.getTrailers());
+                boolean wanted = Thread.currentThread().isInterrupted()
+                        || Context.current().isCancelled();
+                PrivysealException failure = connection.failure(e.getStatus(), e.getTrailers(), wanted);
                 long left = deadline.timeRemaining(TimeUnit.NANOSECONDS);
                 OptionalLong wait = retries.waitNanos(request, failure, attempt, left);
                 if (wait.isEmpty()) {

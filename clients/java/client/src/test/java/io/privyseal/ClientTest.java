@@ -42,6 +42,20 @@ class ClientTest {
     }
 
     @Test
+    void aServerThatCancelsIsUnavailable() throws Exception {
+        try (LoopbackServer server = new LoopbackServer();
+                PrivysealClient client = server.client()) {
+            server.failNext(Status.CANCELLED, "");
+            server.failNext(Status.CANCELLED, "");
+            SignRequest once = SignRequest.getDefaultInstance();
+            PrivysealException failure = assertThrows(PrivysealException.class, () -> client.sign(once));
+            assertEquals(Status.Code.UNAVAILABLE, failure.code());
+            client.signAsync(REQUEST).get();
+            assertEquals(3, server.requests.size());
+        }
+    }
+
+    @Test
     void failuresOfFuturesAreTyped() throws Exception {
         try (LoopbackServer server = new LoopbackServer();
                 PrivysealClient client = server.client()) {
