@@ -3,8 +3,8 @@ it took.
 """
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from types import TracebackType
 
@@ -12,8 +12,6 @@ from privyseald.clock import Clock
 from privyseald.durations import Durations
 from privyseald.errors import PrivysealError
 from privyseald.tracer import Tracer
-
-_OK = "ok"
 
 
 def outcome_of(error: BaseException) -> str:
@@ -23,10 +21,20 @@ def outcome_of(error: BaseException) -> str:
     return "cancelled" if isinstance(error, asyncio.CancelledError) else "error"
 
 
-class Calls:
-    """Counts calls by labels, which are few and known before; and traces them.
+class Outcomes:
+    """How the calls of one kind ended. `done` is for each one that worked."""
 
-    `outcomes` has the outcome behind the labels: `ok`, or what `name_outcome` says of an error.
+    __slots__ = ("done", "durations", "failed")
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.failed: Counter[str] = Counter()
+        self.durations = Durations()
+
+
+class Calls:
+    """Counts calls by labels, which are few and known before; and traces them, where there is a
+    `tracer`. A failure is counted by what `name_outcome` makes of it.
     """
 
     def __init__(
@@ -37,52 +45,49 @@ class Calls:
         name_outcome: Callable[[BaseException], str] = outcome_of,
     ) -> None:
         self.kind = kind
-        self.outcomes: Counter[tuple[str, ...]] = Counter()
-        self.durations: defaultdict[tuple[str, ...], Durations] = defaultdict(Durations)
-        self._clock = clock
-        self._tracer = tracer
+        self.clock = clock
+        self.tracer = tracer
         self._name_outcome = name_outcome
+        self._outcomes: dict[tuple[str, ...], Outcomes] = {}
+
+    def of(self, *labels: str) -> Outcomes:
+        """Return how the calls with these labels ended so far."""
+        outcomes = self._outcomes.get(labels)
+        if outcomes is None:
+            outcomes = self._outcomes[labels] = Outcomes()
+        return outcomes
+
+    def items(self) -> Iterator[tuple[tuple[str, ...], Outcomes]]:
+        """Yield what there was, by labels."""
+        yield from self._outcomes.items()
 
     def call(self, *labels: str) -> AbstractContextManager[None]:
         """Count what happens in the block."""
         return _Call(self, labels)
 
-    def begin(self, labels: tuple[str, ...]) -> tuple[int, AbstractContextManager[None] | None]:
-        """Return when a call began, in microseconds, and its span."""
-        span: AbstractContextManager[None] | None = None
-        if self._tracer is not None:
-            span = self._tracer.call(" ".join((self.kind, *labels)))
-            span.__enter__()
-        return self._clock.monotonic_us(), span
-
-    def end(
-        self,
-        labels: tuple[str, ...],
-        begun: tuple[int, AbstractContextManager[None] | None],
-        error: BaseException | None,
-    ) -> None:
-        """Count a call that has ended."""
-        began_us, span = begun
-        self.durations[labels].add(self._clock.monotonic_us() - began_us)
-        outcome = _OK if error is None else self._name_outcome(error)
-        self.outcomes[*labels, outcome] += 1
-        if span is not None and self._tracer is not None:
-            if error is not None:
-                self._tracer.tell(outcome=outcome)
-            span.__exit__(None, None, None)
+    def fail(self, outcomes: Outcomes, error: BaseException) -> str:
+        """Count a failure, and return what it is called."""
+        outcome = self._name_outcome(error)
+        outcomes.failed[outcome] += 1
+        return outcome
 
 
 class _Call:
     """A context manager by hand: one made of a generator takes twice as long."""
 
-    __slots__ = ("_begun", "_calls", "_labels")
+    __slots__ = ("_began_us", "_calls", "_outcomes", "_span")
 
     def __init__(self, calls: Calls, labels: tuple[str, ...]) -> None:
         self._calls = calls
-        self._labels = labels
+        self._outcomes = calls.of(*labels)
+        self._span: AbstractContextManager[None] | None = None
+        if calls.tracer is not None:
+            self._span = calls.tracer.call(" ".join((calls.kind, *labels)))
 
     def __enter__(self) -> None:
-        self._begun = self._calls.begin(self._labels)
+        if self._span is not None:
+            self._span.__enter__()
+        self._began_us = self._calls.clock.monotonic_us()
 
     def __exit__(
         self,
@@ -90,4 +95,14 @@ class _Call:
         error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self._calls.end(self._labels, self._begun, error)
+        calls, outcomes = self._calls, self._outcomes
+        outcomes.durations.add(calls.clock.monotonic_us() - self._began_us)
+        outcome = ""
+        if error is None:
+            outcomes.done += 1
+        else:
+            outcome = calls.fail(outcomes, error)
+        if self._span is not None and calls.tracer is not None:
+            if outcome:
+                calls.tracer.tell(outcome=outcome)
+            self._span.__exit__(None, None, None)

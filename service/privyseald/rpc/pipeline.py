@@ -169,7 +169,8 @@ class Pipeline:
 
     async def write(self, entry: Entry, started_us: int, parts: list[Entry]) -> None:
         """Write the audit lines of an RPC. Raises RpcFailed where that can't be done."""
-        self.counts.note(entry, parts)
+        if entry.reason or parts:
+            self.counts.note(entry, parts)
         try:
             await self._audit.write(entry, self._clock.time_us() - started_us, parts)
         except AuditUnavailable as error:

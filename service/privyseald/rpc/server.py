@@ -1,11 +1,11 @@
 """The gRPC transport: grpc.aio under the pipeline, with TLS 1.3, health and a graceful end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 from google.rpc import status_pb2
@@ -21,9 +21,11 @@ from privyseald.rpc.identity.unix_socket import UnixSocket, bind_socket
 from privyseald.rpc.listener import LiveTls, bind, make_server
 from privyseald.rpc.ops_server import OpsServer
 from privyseald.rpc.pipeline import Pipeline, RpcFailed
+from privyseald.rpc.status import code_name
 from privyseald.rpc.streams import Streams
-from privyseald.rpc.watched_rpc import WatchedRpc
+from privyseald.rpc.traceparent import traceparent_of
 
+_T = TypeVar("_T")
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -61,7 +63,8 @@ class GrpcServer:
         self._identity = identity
         self._services = sorted({name.partition("/")[0] for name in procedures})
         self._health = Health(self._services)
-        self._watched = partial(WatchedRpc, pipeline.counts, clock, pipeline.tracer)
+        self._counts, self._tracer = pipeline.counts, pipeline.tracer
+        self._now_us = clock.monotonic_us
         self._server = make_server(
             share_port=share_port, max_connection_age_ms=doors.max_connection_age_ms
         )
@@ -135,34 +138,71 @@ class GrpcServer:
         return grpc.unary_unary_rpc_method_handler(self._unary(procedure))
 
     def _unary(self, procedure: Procedure) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        run, identity, watched = self._pipeline.run, self._identity, self._watched
+        run, identity = self._pipeline.run, self._identity
+        name, now_us, end = procedure.name, self._now_us, self._end
 
         async def behave(raw: bytes, context: Any) -> bytes:
+            began_us, code, reason = now_us(), "UNKNOWN", ""
             try:
-                with watched(procedure.name, context):
-                    await identity.settle(context)
-                    identify = partial(identity.caller_of, context)
-                    return await run(procedure, raw, identify, context.time_remaining)
+                await identity.settle(context)
+                identify = partial(identity.caller_of, context)
+                answer = await run(procedure, raw, identify, context.time_remaining)
+                code = "OK"
             except RpcFailed as failure:
+                code, reason = code_name(failure.status.code), failure.reason
                 return await _abort(context, failure.status)
+            except asyncio.CancelledError:
+                code = "CANCELLED"
+                raise
+            finally:
+                end(name, code, reason, now_us() - began_us)
+            return answer
 
-        return behave
+        return self._traced(name, behave)
 
     def _streaming(self, procedure: Procedure) -> Callable[[bytes, Any], Awaitable[None]]:
-        run, identity, watched = self._streams.run, self._identity, self._watched
+        run, identity = self._streams.run, self._identity
+        name, now_us, end = procedure.name, self._now_us, self._end
 
         async def behave(raw: bytes, context: Any) -> None:
+            began_us, code, reason = now_us(), "UNKNOWN", ""
             try:
-                with watched(procedure.name, context):
-                    await identity.settle(context)
-                    answers = run(procedure, raw, partial(identity.caller_of, context))
-                    async with aclosing(answers):
-                        async for answer in answers:
-                            await context.write(answer)
+                await identity.settle(context)
+                answers = run(procedure, raw, partial(identity.caller_of, context))
+                async with aclosing(answers):
+                    async for answer in answers:
+                        await context.write(answer)
+                code = "OK"
             except RpcFailed as failure:
+                code, reason = code_name(failure.status.code), failure.reason
                 await _abort(context, failure.status)
+            except asyncio.CancelledError:
+                code = "CANCELLED"
+                raise
+            finally:
+                end(name, code, reason, now_us() - began_us)
 
-        return behave
+        return self._traced(name, behave)
+
+    def _end(self, rpc: str, code: str, reason: str, duration_us: int) -> None:
+        """Tell those who watch how an RPC ended."""
+        self._counts.end(rpc, code, reason, duration_us)
+        if self._tracer is not None:
+            self._tracer.tell(code=code, reason=reason)
+
+    def _traced(
+        self, rpc: str, behave: Callable[[bytes, Any], Coroutine[Any, Any, _T]]
+    ) -> Callable[[bytes, Any], Awaitable[_T]]:
+        """Return the same within a span, where there is a tracer."""
+        tracer = self._tracer
+        if tracer is None:
+            return behave
+
+        async def traced(raw: bytes, context: Any) -> _T:
+            with tracer.serve(rpc, traceparent_of(context)):
+                return await behave(raw, context)
+
+        return traced
 
 
 class _Unknown(grpc.GenericRpcHandler):

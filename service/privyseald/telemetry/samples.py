@@ -190,10 +190,12 @@ def _of_process(sources: Sources) -> Iterator[Sample]:
 
 
 def _of_calls(calls: Calls, count: Metric, duration: Metric) -> Iterator[Sample]:
-    for labels, number in calls.outcomes.items():
-        yield count, labels, number
-    for labels, durations in calls.durations.items():
-        yield duration, labels, durations
+    for labels, outcomes in calls.items():
+        if outcomes.done:
+            yield count, (*labels, OK), outcomes.done
+        for outcome, number in outcomes.failed.items():
+            yield count, (*labels, outcome), number
+        yield duration, labels, outcomes.durations
 
 
 _READERS: tuple[Callable[[Sources], Iterator[Sample]], ...] = (
