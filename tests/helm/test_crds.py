@@ -35,9 +35,9 @@ def test_each_is_what_its_operator_reads(engine: Engine, kind: str) -> None:
 def test_a_slip_is_found(engine: Engine) -> None:
     """So nothing found means something."""
     monitor = the(engine.render(CASES["monitoring"]), "ServiceMonitor")
-    monitor["spec"]["endpoints"][0]["intervall"] = "15s"
+    monitor["spec"]["endpoints"][0]["pace"] = "15s"
 
-    assert "intervall" in mistakes(monitor)[0]
+    assert "pace" in mistakes(monitor)[0]
 
 
 def test_the_monitor_finds_one_service_and_its_port(engine: Engine) -> None:

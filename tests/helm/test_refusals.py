@@ -144,7 +144,7 @@ def test_it_is_refused_without_the_schema_too(name: str) -> None:
     ("values", "words"),
     [
         ({"replicaCoun": 2}, "additional properties 'replicaCoun' not allowed"),
-        ({"vault": {"adress": "x"}}, "'adress' not allowed"),
+        ({"vault": {"place": "x"}}, "'place' not allowed"),
         ({"config": {"server": {"drain_ms": 1}}}, "'drain_ms' not allowed"),
         ({"config": {"server": {"listen": "0.0.0.0:1"}}}, "'listen' not allowed"),
         ({"config": {"store": {"key_file": "x"}}}, "'key_file' not allowed"),
