@@ -17,6 +17,7 @@ from fakes import FakeClock
 from privyseal.v1 import signing_service_pb2 as pb
 from privyseald.caller import Caller
 from privyseald.cli.app import app as cli
+from privyseald.cli.connect import _ClientConfig
 from privyseald.config import Config, TlsConfig
 from privyseald.identity_config import IssuerConfig, JwtConfig, UnixSocketConfig
 from privyseald.policy.action import Action
@@ -70,6 +71,14 @@ def test_named_commands_exist(path: Path) -> None:
     ]
 
     assert wrong == []
+
+
+def test_the_command_line_s_file_is_accepted() -> None:
+    """The example of client.toml has all settings, but those that exclude others."""
+    text = blocks("docs/configuration.md", "toml")[-1]
+    settings = tomllib.loads(text)
+    assert _ClientConfig.model_validate(settings).server == "localhost:7443"
+    assert all(name in text for name in _ClientConfig.model_fields)
 
 
 def test_the_whole_configuration_is_accepted() -> None:
