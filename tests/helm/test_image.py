@@ -65,9 +65,10 @@ def test_nothing_goes_into_the_image_but_what_is_named() -> None:
         for line in (ROOT / ".dockerignore").read_text().splitlines()
         if line and not line.startswith("#")
     ]
-    assert rules == ["*", "!requirements/runtime.txt", "!dist/*.whl"]
+    locks = ["!requirements/runtime.txt", "!requirements/tracing.txt"]
+    assert rules == ["*", *locks, "!dist/*.whl"]
     copied = re.findall(r"^COPY (?!--from)(\S+)", _DOCKERFILE.read_text(), re.MULTILINE)
-    assert copied == ["requirements/runtime.txt", "dist/"]
+    assert copied == ["requirements/${LOCK}.txt", "dist/"]
 
 
 def services() -> dict[str, Any]:

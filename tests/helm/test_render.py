@@ -195,3 +195,10 @@ def test_notes_say_what_is_needed(engine: Engine) -> None:
     production = engine.templates(CASES["production"])["NOTES.txt"]
     assert "There is one pod" not in production
     assert "Secret desk-privyseal-tls" not in production
+
+
+def test_connections_end_before_a_drain_does(engine: Engine) -> None:
+    """So by default; who sets it otherwise is told what that costs."""
+    assert "CANCELLED" not in engine.templates({})["NOTES.txt"]
+    for server in ({"drain_delay_ms": 34000}, {"max_connection_age_ms": 300000}):
+        assert "CANCELLED" in engine.templates({"config": {"server": server}})["NOTES.txt"]
