@@ -365,10 +365,9 @@ async def test_a_connection_that_is_too_old_ends_its_streams(
     """The age of connections counts for streams too, so that clients spread over servers anew;
     nothing of the stream stays behind.
     """
-    young = {"grpc.max_connection_age_ms": 300, "grpc.max_connection_age_grace_ms": 300}
-    options = {**dict(listener._OPTIONS), **young}
+    options = {**dict(listener._OPTIONS), "grpc.max_connection_age_grace_ms": 300}
     monkeypatch.setattr(listener, "_OPTIONS", tuple(options.items()))
-    async with Service(tmp_path) as service:
+    async with Service(tmp_path, server={"max_connection_age_ms": 1_000}) as service:
         desk = await service.as_caller(OPERATOR)
         await import_sandbox_key(desk, "kx", KIIEX)
         watch = Watch(desk)
