@@ -3,6 +3,7 @@ package privyseal
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -20,6 +21,8 @@ type caller struct {
 	timeout     time.Duration
 	maxAttempts int
 	random      func() float64
+	bringsToken bool
+	closed      atomic.Bool
 }
 
 // Invoke implements [grpc.ClientConnInterface].
@@ -63,7 +66,7 @@ func (c *caller) retry(ctx context.Context, attempts int, attempt func() error) 
 		if err == nil {
 			return nil
 		}
-		failure := c.fromRPC(err)
+		failure := c.fromRPC(ctx, err)
 		if made >= attempts || !failure.IsRetryable() {
 			return failure
 		}
@@ -72,7 +75,7 @@ func (c *caller) retry(ctx context.Context, attempts int, attempt func() error) 
 			return failure
 		}
 		if err := sleep(ctx, wait); err != nil {
-			return c.fromRPC(status.FromContextError(err).Err())
+			return c.fromRPC(ctx, status.FromContextError(err).Err())
 		}
 	}
 }

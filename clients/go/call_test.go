@@ -145,3 +145,63 @@ func TestNobodyThereIsUnavailableWithAdvice(t *testing.T) {
 		t.Error(failure.Message)
 	}
 }
+
+func TestCancelledByTheServerIsUnavailable(t *testing.T) {
+	attempts := 0
+	server := &signer{sign: func(
+		context.Context, *privysealv1.SignRequest,
+	) (*privysealv1.SignResponse, error) {
+		if attempts++; attempts == 1 {
+			return nil, status.Error(codes.Canceled, "stopped")
+		}
+		return &privysealv1.SignResponse{}, nil
+	}}
+	client := server.client(t)
+	_, err := client.Sign(t.Context(), &privysealv1.SignRequest{})
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Code != codes.Unavailable || failure.Reason != "" ||
+		status.Code(err) != codes.Unavailable || errors.Is(err, context.Canceled) {
+		t.Errorf("%v, %v", err, status.Convert(err))
+	}
+	if !strings.Contains(err.Error(), "ended the call") {
+		t.Error(err)
+	}
+	attempts = 0
+	if _, err = client.Sign(t.Context(), &privysealv1.SignRequest{RequestId: NewRequestID()}); err != nil || attempts != 2 {
+		t.Errorf("%v after %d attempts", err, attempts)
+	}
+}
+
+func TestCancelledByTheCallerStaysSo(t *testing.T) {
+	arrived := make(chan struct{}, 3)
+	server := &signer{sign: func(
+		ctx context.Context, _ *privysealv1.SignRequest,
+	) (*privysealv1.SignResponse, error) {
+		arrived <- struct{}{}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	client := server.client(t)
+	sign := func(ctx context.Context) error {
+		_, err := client.Sign(ctx, &privysealv1.SignRequest{RequestId: NewRequestID()})
+		return err
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-arrived
+		cancel()
+		<-arrived
+		_ = client.Close()
+	}()
+	if err := sign(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	for _, when := range []string{"under way", "closed"} {
+		if err := sign(t.Context()); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "closed") {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	if err := client.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -97,6 +97,7 @@ func newClient(conn *grpc.ClientConn, config Config) *Client {
 		timeout:     config.Timeout,
 		maxAttempts: config.MaxAttempts,
 		random:      rand.Float64,
+		bringsToken: config.Token != nil || config.TokenFile != "",
 	}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout
@@ -138,8 +139,11 @@ func (c Config) credentials() ([]grpc.DialOption, error) {
 	return options, nil
 }
 
-// Close ends all calls and watches, and closes the connections.
+// Close ends all calls and watches, and closes the connections. Closing again does nothing.
 func (c *Client) Close() error {
+	if c.caller.closed.Swap(true) {
+		return nil
+	}
 	c.venue.CloseIdleConnections()
 	return c.caller.conn.Close()
 }

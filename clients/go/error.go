@@ -101,7 +101,12 @@ func (e *Error) Timeout() bool { return e.Code == codes.DeadlineExceeded }
 
 // GRPCStatus returns the status with all its details; [status.FromError] and [status.Code]
 // use it.
-func (e *Error) GRPCStatus() *status.Status { return e.status }
+func (e *Error) GRPCStatus() *status.Status {
+	if e.status == nil {
+		return status.New(e.Code, e.Message)
+	}
+	return e.status
+}
 
 func newError(from *status.Status) *Error {
 	failure := &Error{Code: from.Code(), Message: from.Message(), status: from}
@@ -123,13 +128,15 @@ func newError(from *status.Status) *Error {
 }
 
 // fromRPC returns gRPC's error as an *Error, with what to look at where no server spoke.
-func (c *caller) fromRPC(err error) *Error {
+func (c *caller) fromRPC(ctx context.Context, err error) *Error {
 	from := status.Convert(err)
 	failure := newError(from)
 	if failure.Reason != "" {
 		return failure
 	}
 	switch failure.Code {
+	case codes.Canceled:
+		c.tellWhoEnded(ctx, failure)
 	case codes.Unavailable:
 		failure.Message += "; see that a server runs at " + c.where +
 			", and that it takes this client's certificate"
@@ -139,7 +146,23 @@ func (c *caller) fromRPC(err error) *Error {
 		return failure
 	}
 	told := from.Proto()
-	told.Message = failure.Message
+	told.Code, told.Message = int32(failure.Code), failure.Message
 	failure.status = status.FromProto(told)
 	return failure
+}
+
+// tellWhoEnded corrects what says that a call was cancelled: a server that is stopped by force
+// resets its streams with the same code.
+func (c *caller) tellWhoEnded(ctx context.Context, failure *Error) {
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		failure.Code = codes.DeadlineExceeded
+	case ctx.Err() != nil:
+	case c.closed.Load():
+		failure.Message = "the client is closed; make a new one"
+	default:
+		failure.Code = codes.Unavailable
+		failure.Message = "the server at " + c.where + " ended the call, as one that is stopped does (" +
+			failure.Message + ")"
+	}
 }

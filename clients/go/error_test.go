@@ -115,3 +115,9 @@ func TestClientShowsNoSecret(t *testing.T) {
 		}
 	}
 }
+
+func TestErrorMadeByHandHasItsCode(t *testing.T) {
+	if got := status.Code(&Error{Code: codes.NotFound}); got != codes.NotFound {
+		t.Error(got)
+	}
+}

@@ -28,6 +28,8 @@ const (
 const (
 	reportedBytes  = 64 << 10
 	reportedWithin = 2 * time.Second
+	// The rest is left for the report itself.
+	reportReadWithin = time.Second
 )
 
 func (r Report) covers(code int) bool {
@@ -45,11 +47,13 @@ func (t *Transport) tell(
 	defer cancel()
 	body := readAhead(answer.Body)
 	answer.Body = body
+	reading, stop := context.WithTimeout(ctx, reportReadWithin)
+	defer stop()
 	// A report that fails changes nothing for the caller, whose own requests tell what is wrong.
 	_, _ = t.client.ReportAnswer(ctx, &privysealv1.ReportAnswerRequest{
 		Key:        t.key,
 		HttpStatus: int32(min(answer.StatusCode, math.MaxInt32)),
-		Body:       body.head(ctx),
+		Body:       body.head(reading),
 		SignTime:   signed.GetSignTime(),
 		Nonce:      signed.GetNonce(),
 		Date:       answer.Header.Get("Date"),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -61,5 +62,27 @@ func TestSlowBodyIsReportedInTimeAndStaysWhole(t *testing.T) {
 	whole, err := io.ReadAll(body)
 	if string(whole) != "first second" || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("%q, %v", whole, err)
+	}
+}
+
+func TestAnswerThatStallsIsReportedAllTheSame(t *testing.T) {
+	venue := newVenue(t)
+	venue.answer = "HTTP/1.1 500 X\r\nContent-Length: 100\r\n\r\nstale nonce"
+	server := signsAs(&privysealv1.SignedHttpRequest{Method: "GET", Url: venue.url + "/"})
+	request, err := http.NewRequest(http.MethodGet, "https://x.example/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	answer, err := server.client(t).Transport("keys/x").RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if len(server.reports) != 1 || string(server.reports[0].GetBody()) != "stale nonce" {
+		t.Errorf("reported %v", server.reports)
+	}
+	if took := time.Since(began); took > reportedWithin {
+		t.Error(took)
 	}
 }

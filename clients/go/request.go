@@ -2,15 +2,18 @@ package privyseal
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"unicode/utf8"
 
@@ -30,26 +33,12 @@ var notSent = map[string]bool{
 
 // intent reads the request, and closes its body.
 func (t *Transport) intent(request *http.Request) (*privysealv1.HttpRequest, error) {
-	if request.Body != nil {
-		defer func() { _ = request.Body.Close() }()
-	}
-	if request.Response != nil {
-		return nil, fmt.Errorf("%w: the venue answered %s, and a door follows no redirects; "+
-			"set CheckRedirect of the http.Client to get that answer",
-			ErrRefused, request.Response.Status)
-	}
-	if request.URL == nil {
-		return nil, fmt.Errorf("%w: the request has no URL", ErrRefused)
-	}
-	path := request.URL.RequestURI()
-	if request.URL.Opaque != "" {
-		path = strings.TrimPrefix(path, request.URL.Scheme+"://"+request.URL.Host)
-	}
-	if !strings.HasPrefix(path, "/") {
-		return nil, fmt.Errorf("%w: the URL's path must begin with a slash", ErrRefused)
-	}
-	if !utf8.ValidString(path) {
-		return nil, fmt.Errorf("%w: the URL is no UTF-8; escape its bytes", ErrRefused)
+	path, err := pathOf(request)
+	if err != nil {
+		if request.Body != nil {
+			_ = request.Body.Close()
+		}
+		return nil, err
 	}
 	body, err := t.body(request)
 	if err != nil {
@@ -63,20 +52,86 @@ func (t *Transport) intent(request *http.Request) (*privysealv1.HttpRequest, err
 		Method:      method,
 		Path:        path,
 		Body:        body,
-		ContentType: request.Header.Get("Content-Type"),
+		ContentType: contentType(request.Header),
 	}, nil
 }
 
+// pathOf returns path and query as net/http writes them.
+func pathOf(request *http.Request) (string, error) {
+	if request.Response != nil {
+		return "", fmt.Errorf("%w: the venue answered %s, and a door follows no redirects; "+
+			"set CheckRedirect of the http.Client to get that answer",
+			ErrRefused, request.Response.Status)
+	}
+	if request.URL == nil {
+		return "", fmt.Errorf("%w: the request has no URL", ErrRefused)
+	}
+	path := request.URL.RequestURI()
+	if request.URL.Opaque != "" {
+		path = strings.TrimPrefix(path, request.URL.Scheme+"://"+request.URL.Host)
+	}
+	if !strings.HasPrefix(path, "/") {
+		return "", fmt.Errorf("%w: the URL's path must begin with a slash", ErrRefused)
+	}
+	if !utf8.ValidString(path) {
+		return "", fmt.Errorf("%w: the URL is no UTF-8; escape its bytes", ErrRefused)
+	}
+	if tearsRequestLine(path) {
+		return "", fmt.Errorf("%w: the URL holds a space, a # or a control character; escape it",
+			ErrRefused)
+	}
+	return path, nil
+}
+
+// tearsRequestLine reports whether the target would end early in a request's first line.
+func tearsRequestLine(target string) bool {
+	return strings.ContainsFunc(target, func(each rune) bool {
+		return each <= ' ' || each == '#' || each == 0x7f
+	})
+}
+
+// contentType returns the request's, in whatever case its name is written.
+func contentType(own http.Header) string {
+	for name, values := range own {
+		if http.CanonicalHeaderKey(name) == "Content-Type" && len(values) > 0 {
+			return values[0]
+		}
+	}
+	return ""
+}
+
+// body reads the request's body and closes it, also where the context ends meanwhile.
 func (t *Transport) body(request *http.Request) ([]byte, error) {
 	if request.Body == nil {
 		return nil, nil
 	}
+	type result struct {
+		body []byte
+		err  error
+	}
+	read := make(chan result, 1)
+	shut := sync.OnceFunc(func() { _ = request.Body.Close() })
+	go func() {
+		body, err := t.readBody(request)
+		shut()
+		read <- result{body, err}
+	}()
+	select {
+	case got := <-read:
+		return got.body, got.err
+	case <-request.Context().Done():
+		go shut() // which ends a Read that waits
+		return nil, context.Cause(request.Context())
+	}
+}
+
+func (t *Transport) readBody(request *http.Request) ([]byte, error) {
 	tooLong := fmt.Errorf("%w: the body is longer than %d bytes; see WithMaxBody",
 		ErrRefused, t.maxBody)
 	if request.ContentLength > t.maxBody {
 		return nil, tooLong
 	}
-	body, err := io.ReadAll(io.LimitReader(request.Body, t.maxBody+1))
+	body, err := io.ReadAll(io.LimitReader(request.Body, min(t.maxBody, math.MaxInt64-1)+1))
 	if err != nil {
 		return nil, fmt.Errorf("privyseal: can't read the request's body: %w", err)
 	}
@@ -127,6 +182,9 @@ func outgoing(
 // keepTarget makes net/http write path and query just as they stand in the text.
 func keepTarget(parsed *url.URL, text string) error {
 	target := strings.TrimPrefix(text, parsed.Scheme+"://"+parsed.Host)
+	if tearsRequestLine(target) {
+		return fmt.Errorf("%w: the signed URL holds what a request line can't", ErrRefused)
+	}
 	if parsed.RequestURI() == target {
 		return nil
 	}
@@ -146,7 +204,7 @@ func setHeaders(out *http.Request, own http.Header, signed []*privysealv1.Header
 		case "Host":
 			out.Host = header.GetValue()
 		case "Content-Length": // net/http sends the signed body's
-		case "User-Agent": // which net/http only finds under this spelling
+		case "User-Agent", "Accept-Encoding": // net/http adds its own beside another spelling
 			out.Header[name] = []string{header.GetValue()}
 		default:
 			// Not Set, which would change the venue's spelling.
@@ -159,13 +217,16 @@ func setHeaders(out *http.Request, own http.Header, signed []*privysealv1.Header
 		if has[canonical] || notSent[canonical] {
 			continue
 		}
-		if canonical == "Idempotency-Key" || canonical == "X-Idempotency-Key" {
+		switch canonical {
+		case "Idempotency-Key", "X-Idempotency-Key":
 			// Under these spellings net/http takes them for leave to send again.
 			name = strings.ToLower(name)
+		case "User-Agent", "Accept-Encoding":
+			name = canonical
 		}
 		out.Header[name] = slices.Clone(values)
 	}
-	if kind := own.Get("Content-Type"); kind != "" && !has["Content-Type"] && out.ContentLength > 0 {
+	if kind := contentType(own); kind != "" && !has["Content-Type"] && out.ContentLength > 0 {
 		out.Header.Set("Content-Type", kind)
 	}
 }

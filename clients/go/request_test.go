@@ -2,13 +2,16 @@ package privyseal
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	privysealv1 "github.com/privyseal/privyseal/clients/go/privyseal/v1"
 )
@@ -161,5 +164,79 @@ func TestBodiesAreBoundedAndClosed(t *testing.T) {
 		if !errors.Is(err, ErrRefused) || (len(server.signs) == 1) != test.signed || !body.closed {
 			t.Errorf("%+v: %v, closed %v", test, err, body.closed)
 		}
+	}
+}
+
+func TestURLThatTearsTheRequestLineIsRefusedBeforeItIsSigned(t *testing.T) {
+	server := signsAs(nil)
+	door := server.client(t).Transport("keys/x")
+	for _, query := range []string{"a=b c", "a HTTP/1.1", "a\r\nX: y", "a\tb", "a\x7f", "a#b"} {
+		request, err := http.NewRequest(http.MethodGet, "https://x.example/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.URL.RawQuery = query
+		if _, err := door.RoundTrip(request); !errors.Is(err, ErrRefused) || len(server.signs) != 0 {
+			t.Errorf("%q: %v, %d signed", query, err, len(server.signs))
+		}
+	}
+}
+
+func TestHeadersInOddCaseAreNeitherLostNorDoubled(t *testing.T) {
+	venue := newVenue(t)
+	server := signsAs(&privysealv1.SignedHttpRequest{
+		Method: "POST", Url: venue.url + "/", Body: []byte("x"),
+		Headers: []*privysealv1.Header{header("accept-encoding", "identity")},
+	})
+	request, err := http.NewRequest(http.MethodPost, "https://x.example/", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = http.Header{
+		"content-type": {"application/json"}, "user-agent": {"desk/1"}, "ACCEPT-ENCODING": {"br"},
+	}
+	answer, err := (&http.Client{Transport: server.client(t).Transport("keys/x")}).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	_, headers, _ := venue.last(t)
+	want := "Host: " + strings.TrimPrefix(venue.url, "http://") + "\r\nUser-Agent: desk/1\r\n" +
+		"Content-Length: 1\r\nAccept-Encoding: identity\r\nContent-Type: application/json\r\n"
+	if headers != want || server.signs[0].GetHttpRequest().GetContentType() != "application/json" {
+		t.Errorf("sent %q, signed %v", headers, server.signs[0])
+	}
+}
+
+func TestNoBoundIsABoundToo(t *testing.T) {
+	server := signsAs(nil)
+	for _, limit := range []int64{math.MaxInt64, math.MaxInt64 - 1} {
+		request, err := http.NewRequest(http.MethodPost, "https://x.example/", io.MultiReader(strings.NewReader("order")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.signs = nil
+		_, _ = server.client(t).Transport("keys/x", WithMaxBody(limit)).RoundTrip(request)
+		if len(server.signs) != 1 || string(server.signs[0].GetHttpRequest().GetBody()) != "order" {
+			t.Errorf("%d: signed %v", limit, server.signs)
+		}
+	}
+}
+
+func TestBodyThatStallsEndsWithTheContext(t *testing.T) {
+	server := signsAs(nil)
+	body, writer := io.Pipe()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://x.example/", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = server.client(t).Transport("keys/x").RoundTrip(request)
+	if !errors.Is(err, context.DeadlineExceeded) || len(server.signs) != 0 {
+		t.Errorf("%v, %d signed", err, len(server.signs))
+	}
+	for err = nil; err == nil; { // it is closed soon
+		_, err = writer.Write([]byte("late"))
 	}
 }

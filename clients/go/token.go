@@ -18,11 +18,30 @@ type tokenCredentials struct {
 	token func(context.Context) (string, error)
 }
 
+// within returns the token, or the context's error where the function does not heed that.
+func (t tokenCredentials) within(ctx context.Context) (string, error) {
+	type result struct {
+		token string
+		err   error
+	}
+	given := make(chan result, 1)
+	go func() {
+		token, err := t.token(ctx)
+		given <- result{token, err}
+	}()
+	select {
+	case got := <-given:
+		return got.token, got.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
 // GetRequestMetadata implements [credentials.PerRPCCredentials].
 func (t tokenCredentials) GetRequestMetadata(
 	ctx context.Context, _ ...string,
 ) (map[string]string, error) {
-	token, err := t.token(ctx)
+	token, err := t.within(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, status.FromContextError(ctx.Err()).Err()

@@ -66,3 +66,12 @@ func TestTokenIsChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestTokenThatIsLateDoesNotOutliveTheCall(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	hangs := tokenCredentials{func(context.Context) (string, error) { select {} }}
+	if _, err := hangs.GetRequestMetadata(ctx); status.Code(err) != codes.DeadlineExceeded {
+		t.Error(err)
+	}
+}

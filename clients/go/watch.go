@@ -36,8 +36,8 @@ func (e SessionEvent) GoString() string { return e.String() }
 // WatchSession gives the key's current session, then each new one before the old one dies, and
 // each failure to renew. Range over it; leaving the loop, or the context's end, ends the RPC.
 //
-// A stream that ends because its connection is old or a server stops is opened again, without
-// end, and a session is not given twice. Any other end is the error, an *[Error], and the last
+// A stream that ends because its connection is old, a server stops or the bearer token that opened
+// it has expired is opened again, without end, and a session is not given twice. Any other end is the error, an *[Error], and the last
 // that is given. There is no deadline but the context's.
 func (c *Client) WatchSession(
 	ctx context.Context, request *privysealv1.WatchSessionRequest,
@@ -52,13 +52,16 @@ func (c *Client) WatchSession(
 			if failure == nil {
 				return
 			}
+			if failure.Code == codes.Unauthenticated && watch.gave && c.caller.bringsToken {
+				continue // it ends with the token that opened it, and there may be a fresh one
+			}
 			watch.failed++
 			if failure.Code == codes.Unavailable {
 				err := sleep(ctx, c.caller.wait(failure, watch.failed))
 				if err == nil {
 					continue
 				}
-				failure = c.caller.fromRPC(status.FromContextError(err).Err())
+				failure = c.caller.fromRPC(ctx, status.FromContextError(err).Err())
 			}
 			yield(SessionEvent{}, failure)
 			return
@@ -70,15 +73,17 @@ type sessionWatch struct {
 	client *Client
 	yield  func(SessionEvent, error) bool
 	last   *privysealv1.Session
-	failed int // streams in a row that brought nothing
+	gave   bool // whether the stream brought anything
+	failed int  // streams in a row that brought nothing
 }
 
 // once gives the events of one stream, and returns its end, or nil where nobody listens any
 // more.
 func (w *sessionWatch) once(ctx context.Context, request *privysealv1.WatchSessionRequest) *Error {
+	w.gave = false
 	stream, err := w.client.signing.WatchSession(ctx, request)
 	if err != nil {
-		return w.client.caller.fromRPC(err)
+		return w.client.caller.fromRPC(ctx, err)
 	}
 	for {
 		response, err := stream.Recv()
@@ -86,9 +91,9 @@ func (w *sessionWatch) once(ctx context.Context, request *privysealv1.WatchSessi
 			return newError(status.New(codes.Unknown, "the server ended the stream without a word; open it again"))
 		}
 		if err != nil {
-			return w.client.caller.fromRPC(err)
+			return w.client.caller.fromRPC(ctx, err)
 		}
-		w.failed = 0
+		w.gave, w.failed = true, 0
 		event := SessionEvent{Session: response.GetSession()}
 		if failure := response.GetFailure(); failure != nil {
 			event.Failure = newError(status.FromProto(failure))

@@ -101,3 +101,52 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 		t.Error(last)
 	}
 }
+
+func TestWatchIsOpenedAgainAfterAReset(t *testing.T) {
+	opened := 0
+	server := &signer{watch: func(stream sessionStream) error {
+		if opened++; opened == 1 {
+			return status.Error(codes.Canceled, "stopped")
+		}
+		return stream.Send(session("a", 1))
+	}}
+	for event, err := range server.client(t).WatchSession(t.Context(), &privysealv1.WatchSessionRequest{}) {
+		if err != nil || event.Session.GetToken() != "a" {
+			t.Error(event, err)
+		}
+		break
+	}
+}
+
+func TestWatchOutlivesItsTokenWhereThereIsAFreshOne(t *testing.T) {
+	expired := refusal(codes.Unauthenticated, ReasonCallerUnproved, -1)
+	for _, test := range []struct {
+		brings bool
+		want   string
+	}{{true, "[a1 b2 end CALLER_UNPROVED]"}, {false, "[a1 end CALLER_UNPROVED]"}} {
+		streams := [][]*privysealv1.WatchSessionResponse{{session("a", 1)}, {session("a", 1), session("b", 2)}, {}}
+		opened := 0
+		server := &signer{watch: func(stream sessionStream) error {
+			for _, event := range streams[opened] {
+				if err := stream.Send(event); err != nil {
+					return err
+				}
+			}
+			opened++
+			return expired
+		}}
+		client := server.client(t)
+		client.caller.bringsToken = test.brings
+		var given []string
+		for event, err := range client.WatchSession(t.Context(), &privysealv1.WatchSessionRequest{}) {
+			if err != nil {
+				given = append(given, "end "+string(ReasonOf(err)))
+				continue
+			}
+			given = append(given, fmt.Sprint(event.Session.GetToken(), event.Session.GetExpireTime().GetSeconds()))
+		}
+		if got := fmt.Sprint(given); got != test.want {
+			t.Errorf("%s, not %s", got, test.want)
+		}
+	}
+}
