@@ -9,9 +9,9 @@ import grpc
 
 from privyseal.aio_channels import AioChannelPool, AioChannels, ended_elsewhere
 from privyseal.bearer import Metadata
-from privyseal.errors import PrivysealError, closed
+from privyseal.errors import PrivysealError, closed, ended_by_server
 from privyseal.v1 import signing_service_pb2 as pb
-from privyseal.watch import SessionEvent, SessionEvents
+from privyseal.watch import SessionEvent, SessionEvents, ended
 
 _PATIENCE_S = 10.0
 
@@ -19,9 +19,10 @@ _PATIENCE_S = 10.0
 class AsyncSessionWatch(AsyncIterator[SessionEvent]):
     """Gives each new session, and as `PrivysealError` each failure to renew it.
 
-    It is opened again when the server restarts or the connection ends, without end; any other end
-    is raised. Use `async with`, or `close`. Where waiting for an event is cancelled, as by a
-    timeout, the RPC ends, and the next wait opens it again.
+    It is opened again when the server restarts, the connection ends, or the token that opened it
+    runs out and there is a fresh one, without end; any other end is raised. Use `async with`, or
+    `close`. Where waiting for an event is cancelled, as by a timeout, the RPC ends, and the next
+    wait opens it again.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class AsyncSessionWatch(AsyncIterator[SessionEvent]):
         pool: AioChannelPool,
         metadata: Callable[[float], Awaitable[Metadata]],
         request: pb.WatchSessionRequest,
+        *,
+        renewed: bool,
     ) -> None:
         self._pool = pool
         self._metadata = metadata
         self._request = pb.WatchSessionRequest()
         self._request.CopyFrom(request)
-        self._events = SessionEvents()
+        self._events = SessionEvents(renewed=renewed)
         self._closed = asyncio.Event()
         self._call: Any = None
         self._held: AioChannels | None = None
@@ -50,7 +53,7 @@ class AsyncSessionWatch(AsyncIterator[SessionEvent]):
                 await self._drop()
                 if not ended_elsewhere():
                     raise
-                await self._wait(PrivysealError("CANCELLED", message="the server ended it"), error)
+                await self._wait(ended_by_server(), error)
             except PrivysealError:
                 await self.close()
                 raise
@@ -60,7 +63,8 @@ class AsyncSessionWatch(AsyncIterator[SessionEvent]):
                 raise (closed() if self._pool.closed else error) from error
             else:
                 if response is grpc.aio.EOF:
-                    await self.close()
+                    await self._drop()
+                    await self._wait(ended(), None)
                 elif (event := self._events.take(response)) is not None:
                     return event
         raise StopAsyncIteration
@@ -82,7 +86,7 @@ class AsyncSessionWatch(AsyncIterator[SessionEvent]):
             self._call = stubs.signing.WatchSession(self._request, metadata=metadata)
         return await self._call.read()
 
-    async def _wait(self, failure: PrivysealError, cause: BaseException) -> None:
+    async def _wait(self, failure: PrivysealError, cause: BaseException | None) -> None:
         if self._closed.is_set():
             return
         wait_s = self._events.reopen_in_s(failure)

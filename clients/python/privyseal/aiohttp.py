@@ -1,15 +1,21 @@
 """The door to aiohttp: `ClientSession(middlewares=(SigningMiddleware(client, "keys/mm"),))`."""
 
+import asyncio
+import time
+import warnings
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from privyseal.async_client import AsyncClient
+from privyseal.beginning import REPORT_TIMEOUT_S, REPORTED_BYTES
 from privyseal.door import (
     MAX_BODY_BYTES,
     REDIRECTS,
     Door,
     Outgoing,
     Report,
+    hide_query,
     merged_headers,
     url_would_change,
 )
@@ -52,19 +58,25 @@ class SigningMiddleware:
     ) -> None:
         self._signer = AsyncSigner(client, Door(key, login, report, max_body_bytes))
         # A middleware before this one may send the same request again, which then is the signed.
-        self._unsigned: WeakKeyDictionary[Any, tuple[Outgoing, CIMultiDict[str]]]
-        self._unsigned = WeakKeyDictionary()
+        self._unsigned: WeakKeyDictionary[Any, _Unsigned] = WeakKeyDictionary()
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Sign and send; aiohttp calls this."""
         if request not in self._unsigned:
-            self._unsigned[request] = await self._outgoing(request), _own_headers(request)
-        outgoing, own = self._unsigned[request]
-        signed = await self._signer.sign(outgoing)
-        await _replace(request, own, signed.signed_http_request)
-        response = await handler(request)
+            outgoing, info = await self._outgoing(request), request.request_info
+            self._unsigned[request] = _Unsigned(outgoing, _own_headers(request), info)
+        unsigned = self._unsigned[request]
+        signed = await self._signer.sign(unsigned.outgoing)
+        await _replace(request, unsigned.headers, signed.signed_http_request)
+        try:
+            response = await handler(request)
+        except Exception as error:
+            hide_query(error, signed.signed_http_request.url)
+            raise
+        # What aiohttp's errors of a status show.
+        response._request_info = unsigned.info  # noqa: SLF001  # there is no other way
         try:
             await self._report(signed, response)
             _check_no_redirect(response)
@@ -88,12 +100,24 @@ class SigningMiddleware:
     async def _report(self, signed: pb.SignResponse, response: aiohttp.ClientResponse) -> None:
         if not self._signer.door.reports(response.status):
             return
-        content = await response.read()
-        date = response.headers.get("Date", "")
-        await self._signer.report(signed, response.status, content, date)
+        until_s = time.monotonic() + REPORT_TIMEOUT_S
+        content = await _beginning(response.content)
+        left_s = until_s - time.monotonic()
+        if content is not None and left_s > 0:
+            date = response.headers.get("Date", "")
+            await self._signer.report(signed, response.status, content, date, left_s)
 
     def __repr__(self) -> str:
         return f"SigningMiddleware({self._signer!r})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Unsigned:
+    """A request as the caller wrote it."""
+
+    outgoing: Outgoing
+    headers: CIMultiDict[str]
+    info: aiohttp.RequestInfo
 
 
 class _Body(AbstractStreamWriter):
@@ -124,9 +148,30 @@ class _Body(AbstractStreamWriter):
         """Write no headers."""
 
 
+async def _beginning(content: aiohttp.StreamReader) -> bytes | None:
+    """Return what comes first, and leave it for who reads; None where it does not come in time."""
+    found = bytearray()
+    try:
+        async with asyncio.timeout(REPORT_TIMEOUT_S):
+            while len(found) < REPORTED_BYTES and (part := await content.readany()):
+                found += part
+    except TimeoutError:
+        return None
+    except (aiohttp.ClientError, OSError):
+        # The reader keeps the error for who reads so far.
+        return bytes(found)
+    finally:
+        with warnings.catch_warnings():
+            # It goes with aiohttp 4, and there is no other way in aiohttp 3.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            content.unread_data(bytes(found))
+    return bytes(found)
+
+
 def _check_no_redirect(response: aiohttp.ClientResponse) -> None:
     # A middleware can't keep aiohttp from following, nor know whether it would.
-    if response.status in REDIRECTS and "Location" in response.headers:
+    where = response.headers.get("Location") or response.headers.get("URI")
+    if response.status in REDIRECTS and where:
         raise RequestRefused(
             f"the request was sent, and the venue answered {response.status} with another address; "
             "redirects of signed requests are not followed"
@@ -147,7 +192,7 @@ async def _replace(
     request: aiohttp.ClientRequest, own: CIMultiDict[str], signed: pb.SignedHttpRequest
 ) -> None:
     url = URL(signed.url, encoded=True)
-    if str(url) != signed.url:
+    if str(url) != signed.url or url.raw_fragment:
         raise url_would_change()
     request.method, request.url = signed.method, url
     request.chunked = request.compress = None

@@ -10,9 +10,9 @@ import grpc
 
 from privyseal.aio_channels import AioChannelPool, ended_elsewhere
 from privyseal.aio_session_watch import AsyncSessionWatch
-from privyseal.backoff import retry_wait_s
+from privyseal.backoff import deadline_of, retry_wait_s
 from privyseal.bearer import AsyncTokenFunction, Metadata, TokenFile, authorization, no_token
-from privyseal.errors import PrivysealError, closed, past_deadline
+from privyseal.errors import PrivysealError, closed, ended_by_server, past_deadline
 from privyseal.settings import Settings, as_targets
 from privyseal.stubs import Stubs, frozen
 from privyseal.tls import Tls
@@ -69,7 +69,9 @@ class AsyncClient:
 
     def watch_session(self, request: signing_pb.WatchSessionRequest) -> AsyncSessionWatch:
         """Give the key's sessions as they come, without a deadline, across restarts."""
-        return AsyncSessionWatch(self._pool, self._metadata, request)
+        return AsyncSessionWatch(
+            self._pool, self._metadata, request, renewed=self._token is not None
+        )
 
     async def sign(
         self, request: signing_pb.SignRequest, *, timeout_s: float | None = None
@@ -201,7 +203,7 @@ class AsyncClient:
     ) -> A:
         if timeout_s is None:
             timeout_s = self._settings.timeout_s
-        deadline_s = time.monotonic() + timeout_s
+        deadline_s = deadline_of(timeout_s)
         if not getattr(request, "request_id", "") or self.max_attempts == 1:
             return await self._attempt(rpc, request, deadline_s)
         request = frozen(request)
@@ -228,7 +230,7 @@ class AsyncClient:
         try:
             stubs = await held.pick(deadline_s)
             left_s = deadline_s - time.monotonic()
-            if left_s <= 0:
+            if not left_s > 0:
                 raise past_deadline()
             method: Any = rpc(stubs)
             answer: A = await method(request, timeout=left_s, metadata=metadata)
@@ -251,11 +253,7 @@ class AsyncClient:
         return closed() if self._pool.closed else PrivysealError.from_rpc(error)
 
     def _ended(self) -> PrivysealError:
-        if self._pool.closed:
-            return closed()
-        return PrivysealError(
-            "CANCELLED", message="the server ended the call; it may have happened"
-        )
+        return closed() if self._pool.closed else ended_by_server()
 
     async def _sleep(self, wait_s: float) -> None:
         try:
@@ -271,9 +269,10 @@ class AsyncClient:
             token = self._token()
             if isinstance(token, Awaitable):
                 token = await asyncio.wait_for(token, deadline_s - time.monotonic())
-        except TimeoutError as error:
-            raise past_deadline() from error
         except Exception as error:
+            # The function may have a TimeoutError of its own.
+            if isinstance(error, TimeoutError) and time.monotonic() >= deadline_s:
+                raise past_deadline() from error
             raise no_token(type(error).__name__) from error
         return authorization(token)
 

@@ -1,12 +1,21 @@
 """When a call is tried again, and after how long."""
 
 import random
+import time
 from collections.abc import Callable
 
 from privyseal.errors import PrivysealError
 
 _FIRST_S = 0.1
 _LONGEST_S = 2.0
+
+# What gRPC can't count any more is as good as this.
+_FAR_S = 365 * 24 * 3600.0
+
+
+def deadline_of(timeout_s: float) -> float:
+    """Return the monotonic time at which a call that begins now is over."""
+    return time.monotonic() + min(timeout_s, _FAR_S)
 
 
 def backoff_s(

@@ -15,6 +15,15 @@ Metadata = tuple[tuple[str, str], ...]
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
+class _Hidden(str):
+    """A text that stays out of tracebacks with local variables."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "(hidden)"
+
+
 class TokenFile:
     """The token in a file. One that is gone, or holds no token, leaves the last one in force."""
 
@@ -42,7 +51,7 @@ class TokenFile:
             ) from error
         if _TOKEN.fullmatch(text) is None:
             raise ConfigurationError("token_file", f"{self._path} does not hold one token")
-        return text
+        return _Hidden(text)
 
 
 def authorization(token: object) -> Metadata:
@@ -50,7 +59,7 @@ def authorization(token: object) -> Metadata:
     # Metadata and not call credentials: those leak memory with each RPC in grpc.aio.
     if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
         raise no_token("it returned something else than one token")
-    return (("authorization", f"Bearer {token}"),)
+    return (("authorization", _Hidden(f"Bearer {token}")),)
 
 
 def no_token(why: str) -> PrivysealError:

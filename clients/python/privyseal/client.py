@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
-from privyseal.backoff import retry_wait_s
+from privyseal.backoff import deadline_of, retry_wait_s
 from privyseal.bearer import Metadata, TokenFile, TokenFunction, authorization, no_token
 from privyseal.channels import ChannelPool
 from privyseal.errors import PrivysealError, closed, past_deadline
@@ -75,7 +75,7 @@ class Client:
 
     def watch_session(self, request: signing_pb.WatchSessionRequest) -> SessionWatch:
         """Give the key's sessions as they come, without a deadline, across restarts."""
-        return SessionWatch(self._pool, self._metadata, request)
+        return SessionWatch(self._pool, self._metadata, request, renewed=self._token is not None)
 
     def sign(
         self, request: signing_pb.SignRequest, *, timeout_s: float | None = None
@@ -207,7 +207,7 @@ class Client:
     ) -> A:
         if timeout_s is None:
             timeout_s = self._settings.timeout_s
-        deadline_s = time.monotonic() + timeout_s
+        deadline_s = deadline_of(timeout_s)
         if not getattr(request, "request_id", "") or self.max_attempts == 1:
             return self._attempt(rpc, request, deadline_s)
         request = frozen(request)
@@ -233,7 +233,7 @@ class Client:
         metadata = self._metadata()
         with self._pool.use(deadline_s) as stubs:
             left_s = deadline_s - time.monotonic()
-            if left_s <= 0:
+            if not left_s > 0:
                 raise past_deadline()
             try:
                 return rpc(stubs)(request, timeout=left_s, metadata=metadata)

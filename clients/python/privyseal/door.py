@@ -3,8 +3,9 @@
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from privyseal.beginning import REPORTED_BYTES
 from privyseal.errors import ConfigurationError, RequestRefused
 from privyseal.v1 import signing_service_pb2 as pb
 
@@ -12,11 +13,9 @@ Report = Literal["errors", "all", "none"]
 Headers = Iterable[tuple[str, str]]
 
 MAX_BODY_BYTES = 1_048_576
-REPORT_TIMEOUT_S = 2.0
 SESSION_MISSING = "SESSION_MISSING"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-_REPORTED_BYTES = 65_536
 _FIRST_ERROR = 400
 _NEVER_SENT = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "authorization", "cookie"}
@@ -77,7 +76,7 @@ class Door:
         return pb.ReportAnswerRequest(
             key=self.key,
             http_status=status,
-            body=body[:_REPORTED_BYTES],
+            body=body[:REPORTED_BYTES],
             sign_time=signed.sign_time,
             nonce=signed.nonce,
             date=date,
@@ -113,10 +112,34 @@ def merged_headers(own: Headers, signed: pb.SignedHttpRequest) -> list[tuple[str
 
 
 def target_of(url: str) -> str:
-    """Return path and query of an absolute URL, byte for byte."""
+    """Return path and query of an absolute URL, byte for byte. Raises RequestRefused where there
+    is a fragment, which never is on the wire.
+    """
+    if "#" in url:
+        raise url_would_change()
     rest = url.partition("://")[2]
     start = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=-1)
     return rest[start:] if start >= 0 else "/"
+
+
+def hide_query(error: BaseException | None, url: str) -> None:
+    """Take a signed query, which may hold the signature, out of the text of an error and of those
+    that it comes from.
+    """
+    query = url.partition("?")[2]
+    todo: list[Any] = [error] if query else []
+    seen: set[int] = set()
+    while todo:
+        each = todo.pop()
+        if not isinstance(each, BaseException) or id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, OSError) and isinstance(each.strerror, str):
+            each.strerror = each.strerror.replace(query, "(hidden)")
+        each.args = tuple(
+            part.replace(query, "(hidden)") if isinstance(part, str) else part for part in each.args
+        )
+        todo += [*each.args, each.__cause__, each.__context__, getattr(each, "reason", None)]
 
 
 def url_would_change() -> RequestRefused:

@@ -1,5 +1,6 @@
 """What goes wrong: failed calls, wrong settings, requests that a door won't send."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -14,6 +15,10 @@ _NOT_REACHED = (
     "no connection to the server ({details}): check that it runs, that the target is its address, "
     "that the CA is the server's and the target's host, or server_name, is in its certificate, and "
     "that it takes this client certificate, which may have expired"
+)
+_ENDED = (
+    "the server ended the call, as one that stops does; what was asked for may have happened, and "
+    "a request_id makes it safe to ask again"
 )
 _PAST_DEADLINE = (
     "no answer before the deadline: what was asked for may have happened; a request_id makes it "
@@ -66,18 +71,25 @@ class PrivysealError(Exception):
         for detail in status.details:
             info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
             request = error_details_pb2.BadRequest()
-            if detail.Unpack(info):
-                reason, metadata = info.reason, dict(info.metadata)
-            elif detail.Unpack(retry):
-                retry_after_s = retry.retry_delay.ToTimedelta().total_seconds()
-            elif detail.Unpack(request) and request.field_violations:
-                field = field or request.field_violations[0].field
+            # One that can't be read tells nothing.
+            with contextlib.suppress(DecodeError):
+                if detail.Unpack(info):
+                    reason, metadata = info.reason, dict(info.metadata)
+                elif detail.Unpack(retry):
+                    delay = retry.retry_delay
+                    retry_after_s = max(delay.seconds + delay.nanos / 1e9, 0.0)
+                elif detail.Unpack(request) and request.field_violations:
+                    field = field or request.field_violations[0].field
         return cls(_name(status.code), reason, status.message, metadata, field, retry_after_s)
 
     @classmethod
     def from_rpc(cls, error: Any) -> Self:
-        """Return the failure that gRPC raised, of either of its two Python APIs."""
+        """Return the failure that gRPC raised, of either of its two Python APIs, for a call that
+        was not cancelled here.
+        """
         code, details = error.code().name, error.details() or ""
+        if code == "CANCELLED":
+            return cls(grpc.StatusCode.UNAVAILABLE.name, message=_ENDED)
         status = _status(error.trailing_metadata() or ())
         if status is not None and _name(status.code) == code:
             return cls.from_status(status)
@@ -110,6 +122,11 @@ class RequestRefused(Exception):
 def closed() -> PrivysealError:
     """Return what a call on a closed client, or one that the closing ended, fails with."""
     return PrivysealError("CANCELLED", message="the client is closed; make a new one")
+
+
+def ended_by_server() -> PrivysealError:
+    """Return what a call fails with that a server cancels, as one does that stops."""
+    return PrivysealError(grpc.StatusCode.UNAVAILABLE.name, message=_ENDED)
 
 
 def past_deadline() -> PrivysealError:

@@ -1,7 +1,10 @@
 """The doors to httpx and to httpx2, which is the same in another package."""
 
+import time
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from privyseal.beginning import REPORT_TIMEOUT_S, AsyncBeginning, Beginning
 from privyseal.door import Outgoing, merged_headers, target_of
 from privyseal.signer import AsyncSigner, Signer
 from privyseal.v1 import signing_service_pb2 as pb
@@ -13,6 +16,8 @@ class _Library:
     def __init__(self, package: Any, answer: Any) -> None:
         self._package = package
         self._answer = answer
+        self.parts: Any = type("Parts", (_Parts, package.SyncByteStream), {})
+        self.async_parts: Any = type("AsyncParts", (_AsyncParts, package.AsyncByteStream), {})
 
     def body(self, request: Any) -> bytes | None:
         """Return the body where it is in memory."""
@@ -58,13 +63,44 @@ class _Library:
             extensions=response.extensions,
         )
 
-    def read_answer(self, response: Any, raw: bytes) -> tuple[Any, bytes]:
-        """Return a response that holds these bytes, and what they say decoded."""
+    def decoded(self, response: Any, raw: bytes) -> bytes:
+        """Return what the beginning of an answer says."""
         try:
-            content = self.answer(response, self._package.ByteStream(raw)).read()
+            content: bytes = self.answer(response, self._package.ByteStream(raw)).read()
         except self._package.DecodingError:
-            content = raw
-        return self.answer(response, self._package.ByteStream(raw)), content
+            return raw
+        return content
+
+
+class _Parts:
+    """The rest of a response after its beginning was read, as a stream of the package."""
+
+    def __init__(self, beginning: Beginning, response: Any) -> None:
+        self._beginning = beginning
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._beginning
+
+    def close(self) -> None:
+        """Close the response."""
+        self._beginning.close(self._response.close)
+
+
+class _AsyncParts:
+    """The rest of a response after its beginning was read, as a stream of the package."""
+
+    def __init__(self, beginning: AsyncBeginning, response: Any) -> None:
+        self._beginning = beginning
+        self._response = response
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._beginning
+
+    async def aclose(self) -> None:
+        """Close the response."""
+        await self._beginning.aclose()
+        await self._response.aclose()
 
 
 class SyncDoor:
@@ -82,13 +118,18 @@ class SyncDoor:
         response = self._transport.handle_request(to_send)
         if not self._signer.door.reports(response.status_code):
             return self._library.answer(response, response.stream)
+        beginning = Beginning(iter(response.stream))
+
+        def tell(raw: bytes, left_s: float) -> None:
+            content, date = self._library.decoded(response, raw), response.headers.get("date", "")
+            self._signer.report(signed, response.status_code, content, date, left_s)
+
         try:
-            raw = b"".join(response.stream)
-        finally:
-            response.close()
-        answer, content = self._library.read_answer(response, raw)
-        self._signer.report(signed, response.status_code, content, response.headers.get("date", ""))
-        return answer
+            beginning.report(tell)
+        except BaseException:
+            beginning.close(response.close)
+            raise
+        return self._library.answer(response, self._library.parts(beginning, response))
 
     def close(self) -> None:
         """Close the transport below. The client stays open."""
@@ -123,14 +164,20 @@ class AsyncDoor:
         response = await self._transport.handle_async_request(to_send)
         if not self._signer.door.reports(response.status_code):
             return self._library.answer(response, response.stream)
+        beginning = AsyncBeginning(aiter(response.stream))
+        rest = self._library.async_parts(beginning, response)
         try:
-            raw = b"".join([part async for part in response.stream])
-        finally:
-            await response.aclose()
-        answer, content = self._library.read_answer(response, raw)
-        date = response.headers.get("date", "")
-        await self._signer.report(signed, response.status_code, content, date)
-        return answer
+            until_s = time.monotonic() + REPORT_TIMEOUT_S
+            raw = await beginning.read_ahead(REPORT_TIMEOUT_S)
+            left_s = until_s - time.monotonic()
+            if raw is not None and left_s > 0:
+                content = self._library.decoded(response, raw)
+                date = response.headers.get("date", "")
+                await self._signer.report(signed, response.status_code, content, date, left_s)
+        except BaseException:
+            await rest.aclose()
+            raise
+        return self._library.answer(response, rest)
 
     async def aclose(self) -> None:
         """Close the transport below. The client stays open."""

@@ -11,7 +11,7 @@ from privyseal.bearer import Metadata
 from privyseal.channels import ChannelPool
 from privyseal.errors import PrivysealError, closed
 from privyseal.v1 import signing_service_pb2 as pb
-from privyseal.watch import SessionEvent, SessionEvents
+from privyseal.watch import SessionEvent, SessionEvents, ended
 
 _PATIENCE_S = 10.0
 
@@ -19,8 +19,9 @@ _PATIENCE_S = 10.0
 class SessionWatch(Iterator[SessionEvent]):
     """Gives each new session, and as `PrivysealError` each failure to renew it.
 
-    It is opened again when the server restarts or the connection ends, without end; any other end
-    is raised. Use `with`, or `close`, which any thread may call.
+    It is opened again when the server restarts, the connection ends, or the token that opened it
+    runs out and there is a fresh one, without end; any other end is raised. Use `with`, or
+    `close`, which any thread may call.
     """
 
     def __init__(
@@ -28,6 +29,8 @@ class SessionWatch(Iterator[SessionEvent]):
         pool: ChannelPool,
         metadata: Callable[[], Metadata],
         request: pb.WatchSessionRequest,
+        *,
+        renewed: bool,
     ) -> None:
         self._closed = threading.Event()
         self._lock = threading.Lock()
@@ -35,7 +38,7 @@ class SessionWatch(Iterator[SessionEvent]):
         self._release: Callable[[], None] | None = None
         self._pool = pool
         self._metadata = metadata
-        self._events = SessionEvents()
+        self._events = SessionEvents(renewed=renewed)
         self._request = pb.WatchSessionRequest()
         self._request.CopyFrom(request)
 
@@ -43,8 +46,9 @@ class SessionWatch(Iterator[SessionEvent]):
         while not self._closed.is_set():
             try:
                 event = self._events.take(next(self._opened()))
-            except StopIteration:
-                self.close()
+            except StopIteration as error:
+                self._drop()
+                self._wait(ended(), error)
             except grpc.RpcError as error:
                 self._drop()
                 self._wait(PrivysealError.from_rpc(error), error)

@@ -2,7 +2,7 @@
 
 from privyseal.async_client import AsyncClient
 from privyseal.client import Client
-from privyseal.door import REPORT_TIMEOUT_S, SESSION_MISSING, Door, Outgoing
+from privyseal.door import SESSION_MISSING, Door, Outgoing
 from privyseal.errors import PrivysealError
 from privyseal.v1 import signing_service_pb2 as pb
 
@@ -25,11 +25,13 @@ class Signer:
         self._client.login(pb.LoginRequest(key=self.door.key))
         return self._client.sign(self.door.sign_request(outgoing, retried=retried))
 
-    def report(self, signed: pb.SignResponse, status: int, body: bytes, date: str) -> None:
+    def report(
+        self, signed: pb.SignResponse, status: int, body: bytes, date: str, within_s: float
+    ) -> None:
         """Report an answer. What becomes of the report is not the caller's concern."""
         request = self.door.report_request(signed, status, body, date)
         try:
-            self._client.report_answer(request, timeout_s=REPORT_TIMEOUT_S)
+            self._client.report_answer(request, timeout_s=within_s)
         except PrivysealError:
             return
 
@@ -55,11 +57,13 @@ class AsyncSigner:
         await self._client.login(pb.LoginRequest(key=self.door.key))
         return await self._client.sign(self.door.sign_request(outgoing, retried=retried))
 
-    async def report(self, signed: pb.SignResponse, status: int, body: bytes, date: str) -> None:
+    async def report(
+        self, signed: pb.SignResponse, status: int, body: bytes, date: str, within_s: float
+    ) -> None:
         """Report an answer. What becomes of the report is not the caller's concern."""
         request = self.door.report_request(signed, status, body, date)
         try:
-            await self._client.report_answer(request, timeout_s=REPORT_TIMEOUT_S)
+            await self._client.report_answer(request, timeout_s=within_s)
         except PrivysealError:
             return
 

@@ -1,7 +1,7 @@
 """All doors behind one face, so that a test says what all of them do."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -61,11 +61,34 @@ class HttpDoor:
             response = await asyncio.to_thread(self.http.request, method, url, **more)
         return Got(response.status_code, dict(response.headers), response.content)
 
+    @asynccontextmanager
+    async def streamed(self, url: str) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
+        """Give what reads an answer as it comes, without having it read before."""
+        if self.name == "aiohttp":
+            async with self.http.get(url) as response:
+                yield lambda: _joined(response.content.iter_any())
+        elif self.name == "requests":
+            response = await asyncio.to_thread(self.http.get, url, stream=True)
+            yield lambda: asyncio.to_thread(response.raw.read)
+            response.close()
+        elif self.name.endswith("async"):
+            async with self.http.stream("GET", url) as response:
+                yield lambda: _joined(response.aiter_raw())
+        else:
+            request = self.http.build_request("GET", url)
+            response = await asyncio.to_thread(self.http.send, request, stream=True)
+            yield lambda: asyncio.to_thread(lambda: b"".join(response.iter_raw()))
+            response.close()
+
     def stream_of(self, parts: Iterable[bytes]) -> Any:
         """Return a body that comes in parts."""
         if self.name == "aiohttp" or self.name.endswith("async"):
             return _later(parts)
         return (part for part in parts)
+
+
+async def _joined(parts: AsyncIterator[bytes]) -> bytes:
+    return b"".join([part async for part in parts])
 
 
 async def _later(parts: Iterable[bytes]) -> AsyncIterator[bytes]:

@@ -14,6 +14,10 @@ from google.rpc import error_details_pb2, status_pb2
 Action = Callable[[bytes, grpc.ServicerContext], bytes]
 
 
+class EndOfStreamError(Exception):
+    """What an action raises to end a stream without a failure."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """One call that came in."""
@@ -91,8 +95,11 @@ class _Handler(grpc.GenericRpcHandler):
         )
 
     def _stream(self, method: str, request: bytes, context: grpc.ServicerContext) -> Any:
-        while True:
-            yield self._server.take(method, request, context)
+        try:
+            while True:
+                yield self._server.take(method, request, context)
+        except EndOfStreamError:
+            return
 
 
 def answer(message: Message) -> Action:

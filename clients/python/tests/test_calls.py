@@ -1,11 +1,14 @@
 import asyncio
 import contextlib
+import math
 import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+import traceback
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,7 +17,7 @@ from either import KINDS, connected
 from scripted_server import Action, ScriptedServer, answer, refuse
 
 import privyseal.v1 as stubs_package
-from privyseal import AsyncClient, PrivysealError, __version__
+from privyseal import AsyncClient, Client, PrivysealError, Tls, __version__
 from privyseal.v1 import (
     hold_service_pb2,
     key_service_pb2,
@@ -22,6 +25,7 @@ from privyseal.v1 import (
     venue_service_pb2,
 )
 from privyseal.v1 import signing_service_pb2 as pb
+from privyseald.cli.certificates import TryOutCa
 
 _CODE = grpc.StatusCode
 _MODULES = (signing_service_pb2, key_service_pb2, venue_service_pb2, hold_service_pb2)
@@ -182,11 +186,56 @@ async def test_closing_ends_calls_and_waits(kind: str) -> None:
 
 @both
 async def test_a_server_that_cancels(kind: str) -> None:
-    """It fails the call, and does not look like a cancelled task."""
+    """As one does that is stopped by force: the call may be made again, and does not look like a
+    cancelled task.
+    """
     with ScriptedServer() as server:
-        server.always("Sign", refuse(_CODE.CANCELLED))
+        server.then("Sign", refuse(_CODE.CANCELLED, "X"), refuse(_CODE.CANCELLED))
         async with connected(kind, server.target) as client:
-            assert "CANCELLED" == (await failed(client.call("sign", pb.SignRequest()))).code
+            error = await failed(client.call("sign", pb.SignRequest()))
+            assert ("UNAVAILABLE", "", True) == (error.code, error.reason, error.is_retryable)
+            assert "the server ended the call" in error.message
+            await client.call("sign", pb.SignRequest(request_id="x"))
+    assert 3 == len(server.seen)
+
+
+@both
+@pytest.mark.parametrize("timeout_s", [math.inf, 1e12, 1e300])
+async def test_long_deadlines(kind: str, timeout_s: float) -> None:
+    """Beyond what gRPC can count they are far away, and not at once; what is no number is over."""
+    with ScriptedServer() as server:
+        async with connected(kind, server.target) as client:
+            await client.call("sign", pb.SignRequest(), timeout_s=timeout_s)
+            error = await failed(client.call("sign", pb.SignRequest(), timeout_s=math.nan))
+    assert "DEADLINE_EXCEEDED" == error.code
+
+
+async def test_a_token_function_that_runs_out_of_time(tmp_path: Path) -> None:
+    """By itself, long before the call's deadline, it has failed."""
+
+    async def token() -> str:
+        raise TimeoutError
+
+    (tmp_path / "ca.pem").write_bytes(TryOutCa().certificate)
+    tls = Tls(tmp_path / "ca.pem")
+    async with AsyncClient("localhost:1", tls=tls, token=token) as client:
+        error = await failed(client.sign(pb.SignRequest()))
+    assert "UNAUTHENTICATED" == error.code
+
+
+def test_no_token_in_tracebacks_with_local_variables(tmp_path: Path) -> None:
+    """As tools that report errors make them."""
+    (tmp_path / "ca.pem").write_bytes(TryOutCa().certificate)
+    (tmp_path / "token").write_text("s3cr3t")
+    with Client(
+        "localhost:1", tls=Tls(tmp_path / "ca.pem"), token_file=tmp_path / "token"
+    ) as client:
+        with pytest.raises(PrivysealError) as raised:
+            client.sign(pb.SignRequest())
+        shown = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+        assert "metadata" in "".join(shown.format())
+        assert "s3cr3t" not in "".join(shown.format())
+        assert "s3cr3t" not in str(vars(client._token))
 
 
 @both

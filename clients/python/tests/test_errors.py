@@ -2,7 +2,7 @@ import pickle
 
 import grpc
 import pytest
-from google.rpc import status_pb2
+from google.rpc import error_details_pb2, status_pb2
 from scripted_server import status
 
 from privyseal import ConfigurationError, PrivysealError, RequestRefused
@@ -42,6 +42,21 @@ def test_without_details_the_code_counts(trailers: object) -> None:
     """An answer of something else than Privyseal is a failure without a reason."""
     error = PrivysealError.from_rpc(_RpcFailed(_CODE.INTERNAL, "oops", trailers))
     assert ("INTERNAL", "", "oops") == (error.code, error.reason, error.message)
+
+
+def test_details_that_cannot_be_read() -> None:
+    """They tell nothing, and the others what they tell; a delay beyond all sense is one."""
+    made = status(_CODE.UNAVAILABLE, "SEALED", retry_after_s=1)
+    made.details.add(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff\xff")
+    assert ("SEALED", 1.0) == (
+        PrivysealError.from_status(made).reason,
+        PrivysealError.from_status(made).retry_after_s,
+    )
+    for seconds, nanos, delay_s in ((2**62, 0, 2.0**62), (-5, 0, 0.0), (1, -500_000_000, 0.5)):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.seconds, retry.retry_delay.nanos = seconds, nanos
+        made.details[1].Pack(retry)
+        assert delay_s == PrivysealError.from_status(made).retry_after_s
 
 
 def test_details_of_another_code_are_not_believed() -> None:

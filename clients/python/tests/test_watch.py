@@ -1,14 +1,16 @@
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from either import KINDS, connected
-from scripted_server import Action, ScriptedServer, answer, refuse, status
+from scripted_server import Action, EndOfStreamError, ScriptedServer, answer, refuse, status
+from test_tls import credentials, write
 
-from privyseal import PrivysealError
+from privyseal import PrivysealError, Tls
 from privyseal.v1 import signing_service_pb2 as pb
 
 _CODE = grpc.StatusCode
@@ -142,6 +144,51 @@ async def test_a_wait_that_is_cancelled_loses_nothing() -> None:
             assert isinstance(second, pb.Session)
             assert "two" == second.token
             await watch.close()
+
+
+@both
+async def test_a_token_that_runs_out(kind: str, tmp_path: Path) -> None:
+    """A stream that gave something is opened again at once with a fresh one; one that gave nothing
+    is the end.
+    """
+    tokens = iter(("first", "second", "third"))
+    over = refuse(_CODE.UNAUTHENTICATED, "CALLER_UNPROVED", retry_after_s=9)
+    tls = write(tmp_path, "spiffe://privyseal.test/x")
+    with ScriptedServer(credentials(ask=False)) as server:
+        server.then("WatchSession", session("one"), over, session("one"), session("two"), over)
+        server.always("WatchSession", over)
+        async with connected(
+            kind, server.target, tls=Tls(tls.ca), token=lambda: next(tokens)
+        ) as client:
+            watch = client.watch()
+            for expected in ("one", "two"):
+                event = await asyncio.wait_for(watch.next(), 3)
+                assert isinstance(event, pb.Session)
+                assert expected == event.token
+            with pytest.raises(PrivysealError, match="CALLER_UNPROVED"):
+                await asyncio.wait_for(watch.next(), 3)
+    brought = [each.metadata["authorization"] for each in server.calls("WatchSession")]
+    assert ["Bearer first", "Bearer second", "Bearer third"] == list(dict.fromkeys(brought))
+
+
+@both
+async def test_ends_that_are_raised(kind: str) -> None:
+    """A client without a token has none that is fresh; and no end goes unheard."""
+    with ScriptedServer() as server:
+        server.then("WatchSession", session("one"), refuse(_CODE.UNAUTHENTICATED, "X"), _end)
+        async with connected(kind, server.target) as client:
+            for first, code in ((True, "UNAUTHENTICATED"), (False, "UNKNOWN")):
+                watch = client.watch()
+                if first:
+                    await watch.next()
+                with pytest.raises(PrivysealError) as raised:
+                    await asyncio.wait_for(watch.next(), 3)
+                assert code == raised.value.code
+                assert await watch.next() is None
+
+
+def _end(_: bytes, __: grpc.ServicerContext) -> bytes:
+    raise EndOfStreamError
 
 
 async def _until(condition: Callable[[], bool]) -> None:

@@ -23,6 +23,14 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 DROP = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Slowly:
+    """An answer in parts, with a time between them."""
+
+    parts: tuple[bytes, ...]
+    pause_s: float
+
+
 class VenueServer:
     """Answers with what is queued in `answers`, else 200. Runs in a thread. Use `with`."""
 
@@ -30,8 +38,10 @@ class VenueServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._server: asyncio.Server
-        self.answers: list[bytes] = []
+        self.answers: list[bytes | Slowly] = []
         self.received: list[Received] = []
+        self.connections = 0
+        self.ends = False
         self.url = ""
 
     def __enter__(self) -> Self:
@@ -59,6 +69,7 @@ class VenueServer:
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 line, *rest = head.decode("latin-1").rstrip().split("\r\n")
@@ -69,8 +80,12 @@ class VenueServer:
                 answer = self.answers.pop(0) if self.answers else OK
                 if answer == DROP:
                     return
-                writer.write(answer)
-        except asyncio.IncompleteReadError:
+                for part in answer.parts if isinstance(answer, Slowly) else (answer,):
+                    writer.write(part)
+                    await asyncio.sleep(answer.pause_s if isinstance(answer, Slowly) else 0)
+                if self.ends:
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
             writer.close()
