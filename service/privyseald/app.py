@@ -1,8 +1,9 @@
 """The composition root: from the configuration to a server. The only place that wires adapters."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Self
 
 import structlog
@@ -22,6 +23,7 @@ from privyseald.holds.hold_file import HoldFile
 from privyseald.holds.holds import Holds
 from privyseald.holds.shared_holds import SharedHolds
 from privyseald.idempotency.idempotency import Idempotency
+from privyseald.keeper import Keeper, Work
 from privyseald.limits import Limits
 from privyseald.nonces import NonceSource
 from privyseald.open_doors import Edge, open_doors
@@ -136,16 +138,16 @@ class App:
         self._open.callback(escrow.close)
         tracer = open_tracer(config.tracing, self._worker, self._open)
         watched = Watched(clock, tracer)
-        vault = open_vault(config, clock, watched.vault_calls)
+        keeper = watched.keeper
+        vault = open_vault(config, clock, watched.vault_calls, keeper)
         self._store = EscrowedStore(open_store(config, clock, vault), escrow)
         self._open.push_async_callback(self._store.close)
-        shared = await open_state(config.state, clock)
+        shared = await open_state(config.state, clock, keeper)
         self._open.push_async_callback(shared.close)
         state = WatchedState(shared, watched.state_calls)
         sealed = SealedValues(state, lambda: own_sealing_key(self._store, "state"))
-        opening = asyncio.create_task(_open_early(sealed))
-        self._open.callback(opening.cancel)
-        await self._open_audit(sealed)
+        self._begin(keeper, {"sealing-key": partial(_open_early, sealed)})
+        await self._open_audit(sealed, keeper)
         outbound = HttpOutbound(
             timeout_ms=config.outbound.timeout_ms,
             connect_timeout_ms=config.outbound.connect_timeout_ms,
@@ -159,13 +161,15 @@ class App:
             clock,
             CachePolicy(config.store.soft_ttl_ms, config.store.hard_ttl_ms),
         )
-        offsets = ClockOffsets(clock, venues, outbound, _offset_rules(config))
+        offsets = ClockOffsets(clock, venues, outbound, _offset_rules(config), keeper)
         self._open.push_async_callback(offsets.close)
         open_key, nonces = OpenKey(cache, clock), NonceSource(state, clock, offsets.of)
         sessions, idempotency = Sessions(state, sealed, clock), Idempotency(sealed, clock)
         self._open.push_async_callback(sessions.settle)
         limits = Limits(state, venues)
-        holds, shared_holds = await self._open_holds(state, PurgeHeld(self._store, cache, sessions))
+        holds, shared_holds = await self._open_holds(
+            state, PurgeHeld(self._store, cache, sessions), keeper
+        )
         open_session = OpenSession(holds, nonces, sessions, offsets, watched.venue_calls)
         login = Login(policy, holds, open_key, open_session)
         receive = Receive(self._store)
@@ -217,7 +221,7 @@ class App:
         pipeline = Pipeline(
             self._audit, clock, _bounds(config.server), Priority(venues), holds, tracer
         )
-        self.edge = open_doors(config.server, clock, self._open)
+        self.edge = open_doors(config.server, clock, keeper, self._open)
         streams = Streams(pipeline, self._audit, clock, config.server.max_streams)
         self.server = GrpcServer(
             procedures(servicers),
@@ -259,19 +263,26 @@ class App:
         await self.server.start()
         self._open.push_async_callback(self._stop_serving)
         self._open.push_async_callback(renewals.settle)
-        for work in (
-            readiness.run(self._set_ready, cache.sweep),
-            sessions.run(),
-            renewals.run(),
-            retirement.run(),
-            ReconcileWatch(reconcile, escrow, longest_ms=longest_ms).run(),
-        ):
-            self._open.callback(asyncio.create_task(work).cancel)
+        self._begin(
+            keeper,
+            {
+                "readiness": partial(readiness.run, self._set_ready, cache.sweep),
+                "session-news": sessions.run,
+                "session-renewal": renewals.run,
+                "retirement": retirement.run,
+                "reconcile": ReconcileWatch(reconcile, escrow, longest_ms=longest_ms).run,
+            },
+        )
+
+    def _begin(self, keeper: Keeper, background: Mapping[str, Work]) -> None:
+        """Have work done until the end, by its names."""
+        for name, work in background.items():
+            self._open.callback(keeper.keep(name, work).cancel)
 
     async def _set_ready(self, is_ready: bool) -> None:
         await self.server.set_ready(ready=is_ready)
 
-    async def _open_audit(self, sealed: SealedValues) -> None:
+    async def _open_audit(self, sealed: SealedValues, keeper: Keeper) -> None:
         """Begin the audit log, with the policy that is in force, and let that follow its file."""
         self._audit = AuditLog.open(
             self._config.audit,
@@ -279,21 +290,24 @@ class App:
             worker=self._worker,
             get_key=lambda: self._store.own_key("audit", generate_checkpoint_key),
             values=sealed,
+            keeper=keeper,
         )
         self._open.push_async_callback(self._audit.close)
         await self._audit.start()
         record = RecordPolicy(self._audit)
         await record(PolicyNews(PolicyEvent.LOADED, self.policy_watch.sha256))
-        self._open.callback(asyncio.create_task(self.policy_watch.run(record)).cancel)
+        self._begin(keeper, {"policy-watch": partial(self.policy_watch.run, record)})
 
-    async def _open_holds(self, state: State, purge: PurgeHeld) -> tuple[Holds, SharedHolds]:
+    async def _open_holds(
+        self, state: State, purge: PurgeHeld, keeper: Keeper
+    ) -> tuple[Holds, SharedHolds]:
         config, holds = self._config, Holds(self._clock)
         holds.on_begin.append(purge)
         self._open.push_async_callback(purge.settle)
         file = HoldFile.open_path(config.holds_path)
         # An embedded state has no other writer, so what is known does not grow old.
         max_age_ms = None if config.state.is_embedded else config.holds.max_age_ms
-        shared = SharedHolds(state, file, holds, self._clock, max_age_ms=max_age_ms)
+        shared = SharedHolds(state, file, holds, self._clock, keeper, max_age_ms=max_age_ms)
         self._open.push_async_callback(shared.close)
         await shared.start()
         return holds, shared

@@ -5,12 +5,14 @@ import random
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from privyseald.clock import Clock
 from privyseald.clock_estimate import Bounds, ClockEstimate, read_clock
 from privyseald.errors import Unavailable
+from privyseald.keeper import Keeper
 from privyseald.key import Key
 from privyseald.outbound.outbound import Outbound, OutboundRequest, OutboundResponse
 from privyseald.venues.reading import TimedVenue, VenueTime, date_time, tells_time
@@ -101,6 +103,7 @@ class ClockOffsets:
         venues: Venues,
         outbound: Outbound,
         rules: Mapping[str, OffsetRule],
+        keeper: Keeper | None = None,
         *,
         pause_ms: int = _PAUSE_MS,
     ) -> None:
@@ -109,6 +112,7 @@ class ClockOffsets:
         self._outbound = outbound
         self._rules = rules
         self._pause_ms = pause_ms
+        self._keeper = keeper or Keeper(clock)
         self._watched: dict[tuple[str, str], VenueClock] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -175,8 +179,9 @@ class ClockOffsets:
             environment = self._venues.environment(venue, key.environment)
             url = environment.url(venue.time_path) or ""
             known.origin = url.removesuffix(venue.time_path)
-            follow = self._follow(known, venue, OutboundRequest("GET", url, (), b""))
-            self._tasks.append(asyncio.create_task(follow, name=f"venue-clock-{known.name}"))
+            request = OutboundRequest("GET", url, (), b"")
+            follow = partial(self._follow, known, venue, request)
+            self._tasks.append(self._keeper.keep("venue-clock", follow))
         return known
 
     async def _follow(self, known: VenueClock, venue: TimedVenue, request: OutboundRequest) -> None:

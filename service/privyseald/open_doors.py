@@ -1,6 +1,5 @@
 """Makes what a server listens with, and what names its callers, as the configuration says."""
 
-import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ from privyseald.caller import Caller
 from privyseald.clock import Clock
 from privyseald.config import ServerConfig
 from privyseald.identity_config import UnixSocketConfig
+from privyseald.keeper import Keeper
 from privyseald.open_tokens import open_tokens
 from privyseald.rpc.identity.identity import Identity
 from privyseald.rpc.identity.tokens import Tokens
@@ -26,13 +26,14 @@ class Edge:
     tokens: Tokens | None
 
 
-def open_doors(server: ServerConfig, clock: Clock, opened: AsyncExitStack) -> Edge:
+def open_doors(server: ServerConfig, clock: Clock, keeper: Keeper, opened: AsyncExitStack) -> Edge:
     """Return it, with files and keys watched until the stack is closed. Raises ConfigInvalid."""
     tls_files = TlsFiles.open(server.tls, clock)
     tokens = open_tokens(server.jwt, clock, opened)
-    for watched in (tls_files, tokens):
-        if watched is not None:
-            opened.callback(asyncio.create_task(watched.run()).cancel)
+    if tls_files is not None:
+        opened.callback(keeper.keep("tls-files", tls_files.run).cancel)
+    for task in tokens.watch(keeper) if tokens else ():
+        opened.callback(task.cancel)
     socket = _socket(server.unix_socket)
     doors = Doors(
         server.listen,

@@ -6,6 +6,7 @@ from privyseald.calls import Calls
 from privyseald.clock import Clock
 from privyseald.config import Config
 from privyseald.config_error import ConfigInvalid
+from privyseald.keeper import Keeper
 from privyseald.secretstore.custody import Custody
 from privyseald.secretstore.embedded import EmbeddedStore
 from privyseald.secretstore.store import SecretStore
@@ -42,7 +43,9 @@ def open_store(config: Config, clock: Clock, vault: VaultClient | None = None) -
     return VaultStore(client, mount=mount, prefix=prefix, clock=clock, custody=custody)
 
 
-def open_vault(config: Config, clock: Clock, calls: Calls | None = None) -> VaultClient | None:
+def open_vault(
+    config: Config, clock: Clock, calls: Calls | None = None, keeper: Keeper | None = None
+) -> VaultClient | None:
     """Return the way to Vault, None where the store is a file of our own. `calls` hears of each
     request. Raises ConfigInvalid.
     """
@@ -52,7 +55,7 @@ def open_vault(config: Config, clock: Clock, calls: Calls | None = None) -> Vaul
     address = VaultAddress(
         vault.address, vault.namespace or "", vault.ca_file, timeout_ms=vault.timeout_ms
     )
-    return VaultClient.connect(address, _auth_method(vault), clock, calls=calls)
+    return VaultClient.connect(address, _auth_method(vault), clock, calls=calls, keeper=keeper)
 
 
 def _auth_method(vault: VaultConfig) -> AuthMethod:

@@ -6,6 +6,7 @@ from structlog.testing import capture_logs
 
 from clocks import SkewedClock
 from privyseald.errors import StateUnavailable
+from privyseald.keeper import Keeper
 from privyseald.state.valkey_connection import Address, Connection
 from privyseald.state.valkey_finder import Fixed
 from privyseald.state.valkey_link import Link
@@ -33,7 +34,8 @@ async def test_what_nobody_foresaw_ends_no_link_for_good(valkey_server: ValkeySe
             return False
 
     address = Address("127.0.0.1", valkey_server.port)
-    link = Link(Fixed(address), enter, look, look, 1_000, tells=True)
+    keeper = Keeper(clock)
+    link = Link(Fixed(address), enter, look, look, 1_000, keeper, tells=True)
     with capture_logs() as log:
         async with asyncio.timeout(5):
             await link.start()
@@ -50,6 +52,7 @@ async def test_what_nobody_foresaw_ends_no_link_for_good(valkey_server: ValkeySe
             await eventually(works)
         finally:
             await link.close()
-    causes = [line["cause"] for line in log if line["event"].startswith("internal error")]
-    assert ["ArithmeticError", "ArithmeticError"] == causes
+    causes = [line["cause"] for line in log if line["event"] == "background work failed"]
+    assert len(causes) == keeper.failures["state-link"] == 2
+    assert all(cause.startswith("ArithmeticError") for cause in causes)
     assert "secret" not in str(log)

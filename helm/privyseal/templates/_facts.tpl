@@ -43,12 +43,19 @@ valkey://{{ include "privyseal.fullname" . }}-valkey.{{ .Release.Namespace }}.sv
 {{- add (div (add $ms 999) 1000) (int64 .Values.terminationSlackSeconds) -}}
 {{- end -}}
 
-{{/* The host of a URL's one address ends in .svc: the namespace there, as a peer. */}}
-{{- define "privyseal.peerOfUrl" -}}
-{{- $host := regexReplaceAll "^[a-z+]+://([^/:,]+).*$" .url "${1}" -}}
-{{- $suffix := regexReplaceAll "[.]" .domain "[.]" -}}
-{{- if regexMatch (printf "^[^.]+[.][^.]+[.]svc([.]%s)?$" $suffix) $host -}}
-- namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ index (splitList "." $host) 1 }}}}
+{{/* Where all hosts of a URL end in .svc: their namespaces, as peers. */}}
+{{- define "privyseal.peersOfUrl" -}}
+{{- $hosts := regexReplaceAll "^[a-z+]+://([^/]+).*$" .url "${1}" -}}
+{{- $svc := printf "^(?:[^.]+[.])?[^.]+[.]([^.]+)[.]svc(?:[.]%s)?[.]?$" (regexReplaceAll "[.]" .domain "[.]") -}}
+{{- $namespaces := list -}}
+{{- range splitList "," $hosts -}}
+{{- $host := regexReplaceAll ":[0-9]+$" . "" -}}
+{{- $namespaces = append $namespaces (ternary (regexReplaceAll $svc $host "${1}") "" (regexMatch $svc $host)) -}}
+{{- end -}}
+{{- if not (has "" $namespaces) -}}
+{{- range uniq $namespaces }}
+- namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ . }}}}
+{{- end }}
 {{- end -}}
 {{- end -}}
 
@@ -65,4 +72,31 @@ valkey://{{ include "privyseal.fullname" . }}-valkey.{{ .Release.Namespace }}.sv
 {{- end -}}
 {{- if contains "+sentinel:" .url }}{{ $ports = append $ports 6379 }}{{ end -}}
 {{- uniq $ports | toJson -}}
+{{- end -}}
+
+{{/* The seconds of a duration such as 720h or 1h30m. */}}
+{{- define "privyseal.secondsOf" -}}
+{{- $seconds := 0 -}}
+{{- range $unit, $each := dict "h" 3600 "m" 60 "s" 1 -}}
+{{- with regexFind (printf "[0-9]+%s" $unit) $ -}}
+{{- $seconds = add $seconds (mul $each (trimSuffix $unit . | int64)) -}}
+{{- end -}}
+{{- end -}}
+{{- $seconds -}}
+{{- end -}}
+
+{{/* How many seconds before its end the server's certificate is renewed, as far as the chart knows; else 60 days. */}}
+{{- define "privyseal.renewedSeconds" -}}
+{{- $csi := .Values.tls.csi -}}
+{{- if and $csi.enabled (eq $csi.driver "csi.cert-manager.io") -}}
+{{- $before := index $csi.volumeAttributes "csi.cert-manager.io/renew-before" -}}
+{{- $life := index $csi.volumeAttributes "csi.cert-manager.io/duration" | default "2160h" -}}
+{{- if $before }}{{ include "privyseal.secondsOf" $before }}{{ else }}{{ div (include "privyseal.secondsOf" $life | int64) 3 }}{{ end -}}
+{{- else if $csi.enabled -}}
+1200
+{{- else if .Values.tls.certManager.enabled -}}
+{{- include "privyseal.secondsOf" .Values.tls.certManager.renewBefore -}}
+{{- else -}}
+5184000
+{{- end -}}
 {{- end -}}

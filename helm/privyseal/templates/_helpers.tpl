@@ -27,6 +27,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: valkey
 {{- end -}}
 
+{{- define "privyseal.testSelectorLabels" -}}
+app.kubernetes.io/name: {{ include "privyseal.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
+{{- end -}}
+
 {{/* Labels that every object has, in which none says what it is part of. */}}
 {{- define "privyseal.sharedLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
@@ -58,6 +64,11 @@ annotations:
 
 {{- define "privyseal.valkeyLabels" -}}
 {{ include "privyseal.valkeySelectorLabels" . }}
+{{ include "privyseal.sharedLabels" . }}
+{{- end -}}
+
+{{- define "privyseal.testLabels" -}}
+{{ include "privyseal.testSelectorLabels" . }}
 {{ include "privyseal.sharedLabels" . }}
 {{- end -}}
 

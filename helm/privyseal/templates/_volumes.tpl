@@ -68,7 +68,10 @@ as nothing is mounted by subPath.
 - name: tls
   emptyDir: {medium: Memory, sizeLimit: 1Mi}
 {{- else -}}
-{{- $group := dict (printf "%s/fs-group" $csi.driver) (printf "%d" (int .Values.podSecurityContext.fsGroup)) -}}
+{{- $group := dict -}}
+{{- with .Values.podSecurityContext.fsGroup -}}
+{{- $group = dict (printf "%s/fs-group" $csi.driver) (printf "%d" (int64 .)) -}}
+{{- end -}}
 - name: tls
   csi:
     driver: {{ $csi.driver }}

@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
+from functools import partial
 from operator import attrgetter
 
 import structlog
@@ -26,6 +27,7 @@ from privyseald.audit.witness import Witness
 from privyseald.audit_config import AuditConfig
 from privyseald.clock import Clock
 from privyseald.errors import AuditUnavailable, Overloaded, PrivysealError
+from privyseald.keeper import Keeper, Work
 from privyseald.signing.secret import SecretBytes
 from privyseald.state.sealed_values import SealedValues
 
@@ -53,12 +55,14 @@ class AuditLog:
         worker: int = 0,
         get_key: GetKey | None = None,
         values: SealedValues | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         """Take a sink, a way to get the key of the checkpoints (see `CheckpointKey`), and where
-        to remember how far the log has come.
+        to remember how far the log has come. `keeper` keeps it going.
         """
         self._sink = sink
         self._clock = clock
+        self._keeper = keeper or Keeper(clock)
         self._config = config or AuditConfig()
         self._get_key = get_key
         self._replica = socket.gethostname() + (f"/worker-{worker}" if worker else "")
@@ -79,13 +83,16 @@ class AuditLog:
         worker: int = 0,
         get_key: GetKey | None = None,
         values: SealedValues | None = None,
+        keeper: Keeper | None = None,
     ) -> "AuditLog":
         """Open what the configuration names; each worker of a host has a file of its own.
 
         Raises ConfigInvalid when it can't be opened, or when another process writes to it.
         """
         sink = open_sink(config, worker)
-        return cls(sink, clock, config, worker=worker, get_key=get_key, values=values)
+        return cls(
+            sink, clock, config, worker=worker, get_key=get_key, values=values, keeper=keeper
+        )
 
     async def start(self) -> None:
         """Begin to write. A sink that does not take a line now may do so later."""
@@ -93,7 +100,7 @@ class AuditLog:
         chain = Chain(end.head, self._replica)
         scribe = Scribe(self._sink, chain, self._config, self._clock, loop, self._tell_witness)
         self._scribe = scribe
-        self._tasks.append(asyncio.create_task(self._keep_time(scribe)))
+        self._keep("audit-pulse", partial(self._keep_time, scribe))
         if end.facts.get("found") in {"foreign", "broken"}:
             _log.error(
                 "audit log changed since it was written",
@@ -106,9 +113,9 @@ class AuditLog:
         except AuditUnavailable as error:
             _log.error("audit log not begun", advice=error.message)
         if self._witness is not None:
-            self._tasks.append(asyncio.create_task(self._witness.run(end.head, scribe.post)))
+            self._keep("audit-witness", partial(self._witness.run, end.head, scribe.post))
         if self._get_key is not None:
-            self._tasks.append(asyncio.create_task(self._fetch_key(scribe, self._get_key)))
+            self._keep("audit-key", partial(self._fetch_key, scribe, self._get_key))
 
     def check_room(self) -> None:
         """Return if an RPC may begin. Raises AuditUnavailable where its line could not be
@@ -211,6 +218,9 @@ class AuditLog:
     def _tell_witness(self, head: Head) -> None:
         if self._witness is not None:
             self._witness.note(head)
+
+    def _keep(self, name: str, work: Work) -> None:
+        self._tasks.append(self._keeper.keep(name, work))
 
     async def _keep_time(self, scribe: Scribe) -> None:
         pause_s = min(self._config.timeout_ms / 1_000 / _PULSES_PER_TIMEOUT, _LONGEST_PULSE_S)

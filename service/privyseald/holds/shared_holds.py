@@ -8,6 +8,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -17,6 +18,7 @@ from privyseald.holds.hold import Hold
 from privyseald.holds.hold_file import HoldFile
 from privyseald.holds.holds import Holds
 from privyseald.holds.known_holds import KnownHolds
+from privyseald.keeper import Keeper
 from privyseald.state.state import State
 
 _NAME = "holds"
@@ -34,12 +36,20 @@ class SharedHolds:
     """
 
     def __init__(
-        self, state: State, file: HoldFile, holds: Holds, clock: Clock, *, max_age_ms: int | None
+        self,
+        state: State,
+        file: HoldFile,
+        holds: Holds,
+        clock: Clock,
+        keeper: Keeper | None = None,
+        *,
+        max_age_ms: int | None,
     ) -> None:
         self._state = state
         self._file = file
         self._holds = holds
         self._clock = clock
+        self._keeper = keeper or Keeper(clock)
         self._max_age_ms = max_age_ms
         self._last_read = b"", KnownHolds()
         self._turn = asyncio.Lock()
@@ -75,7 +85,7 @@ class SharedHolds:
         """Learn what the state has, if it answers, and stay up to date from now on."""
         with suppress(Unavailable):
             await self.refresh()
-        self._running = asyncio.ensure_future(self._run())
+        self._running = self._keeper.keep("holds-refresh", self._run)
 
     async def close(self) -> None:
         """Stop to look, and wait until the disk has what is known."""
@@ -87,7 +97,7 @@ class SharedHolds:
 
     async def _run(self) -> None:
         pause_s = _PAUSE_S if self._max_age_ms is None else min(_PAUSE_S, self._max_age_ms / 4_000)
-        listening = asyncio.ensure_future(self._listen(pause_s))
+        listening = self._keeper.keep("holds-signals", partial(self._listen, pause_s))
         is_away = False
         try:
             while True:

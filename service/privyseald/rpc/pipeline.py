@@ -33,6 +33,7 @@ from privyseald.rpc.counts import RpcCounts
 from privyseald.rpc.priority import Priority
 from privyseald.rpc.status import code_name, internal_status, status_of
 from privyseald.tracer import Tracer
+from privyseald.unforeseen import trace_of
 
 _log = structlog.get_logger("privyseald.rpc")
 
@@ -192,23 +193,5 @@ def unforeseen(entry: Entry, error: Exception) -> status_pb2.Status:
     """Return the status for what nobody foresaw, and log under its id where that came from."""
     status, entry.error_id = internal_status()
     entry.reason = "INTERNAL"
-    _log.error("internal error", error_id=entry.error_id, rpc=entry.rpc, cause=_trace(error))
+    _log.error("internal error", error_id=entry.error_id, rpc=entry.rpc, cause=trace_of(error))
     return status
-
-
-def _trace(error: BaseException) -> str:
-    """Return types and places of an exception and its causes, without any of their texts.
-
-    The text of an exception from below may quote what must not be logged.
-    """
-    lines: list[str] = []
-    current: BaseException | None = error
-    while current is not None and len(lines) < 40:
-        lines.append(type(current).__qualname__)
-        frame = current.__traceback__
-        while frame is not None:
-            code = frame.tb_frame.f_code
-            lines.append(f"{code.co_filename.rpartition('/')[2]}:{frame.tb_lineno} {code.co_name}")
-            frame = frame.tb_next
-        current = current.__cause__ or current.__context__
-    return " < ".join(lines)

@@ -1,13 +1,12 @@
 """The one map from our errors to gRPC statuses, with their details."""
 
-import secrets
-
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from privyseald import errors
+from privyseald.unforeseen import new_error_id
 
 DOMAIN = "privyseal"
 
@@ -66,7 +65,7 @@ def status_of(error: errors.PrivysealError) -> status_pb2.Status:
 
 def internal_status() -> tuple[status_pb2.Status, str]:
     """Return the status for a fault of our own, and the id under which the log has its cause."""
-    error_id = secrets.token_hex(6)
+    error_id = new_error_id()
     info = error_details_pb2.ErrorInfo(
         reason="INTERNAL", domain=DOMAIN, metadata={"errorId": error_id}
     )

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from privyseald.clock import Clock
 from privyseald.errors import Unavailable
+from privyseald.keeper import Keeper
 from privyseald.state.local_signals import LocalSignals
 from privyseald.state.state import Charge, Shortage, Step, Value
 from privyseald.state.valkey_connection import Address, Connection, Reply, Word
@@ -31,7 +32,8 @@ class ValkeyState:
     a step's value is burnt then, and whoever puts or deletes must look again.
     """
 
-    def __init__(self, config: StateConfig, clock: Clock) -> None:
+    def __init__(self, config: StateConfig, clock: Clock, keeper: Keeper | None = None) -> None:
+        keeper = keeper or Keeper(clock)
         door, self._names = Door(config), Names(config.prefix)
         self._epochs = Epochs(self._names, clock)
         self._signals = LocalSignals()
@@ -41,11 +43,10 @@ class ValkeyState:
             return await door.enter(address, on_message=self._hear)
 
         finder, timeout_ms = make_finder(config, door.ask), config.timeout_ms
-        self._link = Link(
-            finder, door.enter, self._epochs.look, self._epochs.look, timeout_ms, tells=True
-        )
+        look = self._epochs.look
+        self._link = Link(finder, door.enter, look, look, timeout_ms, keeper, tells=True)
         self._listening = Link(
-            finder, enter_to_listen, self._subscribe, _ping, timeout_ms, tells=False
+            finder, enter_to_listen, self._subscribe, _ping, timeout_ms, keeper, tells=False
         )
 
     @property
@@ -54,9 +55,11 @@ class ValkeyState:
         return self._epochs.changes
 
     @classmethod
-    async def open(cls, config: StateConfig, clock: Clock) -> "ValkeyState":
+    async def open(
+        cls, config: StateConfig, clock: Clock, keeper: Keeper | None = None
+    ) -> "ValkeyState":
         """Connect, if the server can be reached now. Raises ConfigInvalid."""
-        state = cls(config, clock)
+        state = cls(config, clock, keeper)
         try:
             await asyncio.gather(state._link.start(), state._listening.start())
         except BaseException:

@@ -9,6 +9,7 @@ import structlog
 
 from privyseald.config_error import ConfigInvalid
 from privyseald.errors import StateUnavailable, Unavailable
+from privyseald.keeper import Keeper
 from privyseald.state.valkey_connection import Address, Connection
 from privyseald.state.valkey_failure import Broken, Refused, away, of_refusal, stopping
 from privyseald.state.valkey_finder import Finder
@@ -16,6 +17,7 @@ from privyseald.state.valkey_finder import Finder
 _BEAT_S = 1.0
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 1.0
+_TASK = "state-link"
 _T = TypeVar("_T")
 _log = structlog.get_logger("privyseald.state")
 
@@ -35,10 +37,12 @@ class Link:
         greet: Callable[[Connection], Awaitable[None]],
         beat: Callable[[Connection], Awaitable[None]],
         timeout_ms: int,
+        keeper: Keeper,
         *,
         tells: bool,
     ) -> None:
         self._tells = tells
+        self._keeper = keeper
         self._finder = finder
         self._enter = enter
         self._greet = greet
@@ -108,8 +112,7 @@ class Link:
         error = None if running.cancelled() else running.exception()
         if error is None or isinstance(error, ConfigInvalid):
             return
-        # Its text may quote anything.
-        _log.error("internal error on the way to the shared state", cause=type(error).__name__)
+        self._keeper.note(_TASK, error, again_in_ms=round(_LONGEST_PAUSE_S * 1_000))
         self._let_go("is not connected to any more")
         self._fail(away("can't be connected to; this server's log says why"))
         if not first.done():

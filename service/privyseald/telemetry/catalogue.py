@@ -255,6 +255,13 @@ LOOP_LAG = _histogram(
     "event_loop_lag",
     "By how much a turn of the event loop came late, looked at ten times a second.",
 )
+BACKGROUND_FAILURES = _counter(
+    "background_failures",
+    "How often work that the server does by itself (`policy-watch`, `tls-files`, ...) failed as "
+    "nobody foresaw. It is begun again, after a pause of up to 30 s while it goes on failing; the "
+    "log says `background work failed`, and where.",
+    "task",
+)
 
 WORKERS = _gauge("workers", "With server.workers: how many are `configured`, and `ready`.", "state")
 WORKER_DEATHS = _counter("worker_deaths", "With server.workers: workers that died.")
@@ -331,7 +338,7 @@ SECTIONS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
         ),
     ),
     ("Certificates and tokens", (CERTIFICATE_LIFE, JWKS_AGE)),
-    ("Process", (BUILD, READY, LOOP_LAG)),
+    ("Process", (BUILD, READY, LOOP_LAG, BACKGROUND_FAILURES)),
     ("Workers", (WORKERS, WORKER_DEATHS, WORKER_SILENCES)),
 )
 # What a supervisor of workers tells beside what they tell.

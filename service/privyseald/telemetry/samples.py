@@ -187,6 +187,8 @@ def _of_process(sources: Sources) -> Iterator[Sample]:
     yield of.BUILD, (__version__,), 1
     yield of.READY, (), sources.rpcs.server.is_ready
     yield of.LOOP_LAG, (), sources.watched.lag.durations
+    for task, count in sources.watched.keeper.failures.items():
+        yield of.BACKGROUND_FAILURES, (task,), count
 
 
 def _of_calls(calls: Calls, count: Metric, duration: Metric) -> Iterator[Sample]:

@@ -1,6 +1,5 @@
 """The telemetry of one server: its metrics as text, and the port that tells them."""
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
@@ -25,7 +24,8 @@ class Telemetry:
         """Begin to look at the event loop, and to answer at an address unless that is off, until
         the stack is closed. Raises ConfigInvalid.
         """
-        opened.callback(asyncio.create_task(self._sources.watched.lag.run()).cancel)
+        watched = self._sources.watched
+        opened.callback(watched.keeper.keep("loop-lag", watched.lag.run).cancel)
         if self._worker or is_off(listen):
             return
         server = self._sources.rpcs.server

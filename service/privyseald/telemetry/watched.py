@@ -1,7 +1,10 @@
-"""What counts from the start on: calls to others, and the lag of the event loop."""
+"""What counts from the start on: calls to others, the lag of the event loop, and what
+goes on in the background.
+"""
 
 from privyseald.calls import Calls
 from privyseald.clock import Clock
+from privyseald.keeper import Keeper
 from privyseald.telemetry.loop_lag import LoopLag
 from privyseald.tracer import Tracer
 from privyseald.vault.operations import vault_outcome_of
@@ -15,3 +18,4 @@ class Watched:
         self.venue_calls = Calls("venue", clock, tracer)
         self.state_calls = Calls("state", clock, tracer)
         self.lag = LoopLag(clock)
+        self.keeper = Keeper(clock)

@@ -7,6 +7,7 @@ from typing import TypeVar
 from privyseald.calls import Calls
 from privyseald.clock import Clock
 from privyseald.errors import SecretStoreForbidden
+from privyseald.keeper import Keeper
 from privyseald.signing.secret import SecretBytes
 from privyseald.vault.answers import (
     SecretMetadata,
@@ -50,10 +51,14 @@ class VaultClient:
         clock: Clock,
         times: RenewalTimes | None = None,
         calls: Calls | None = None,
+        keeper: Keeper | None = None,
     ) -> "VaultClient":
-        """Return a client; it logs in when it is used first. `calls` hears of each request."""
+        """Return a client; it logs in when it is used first. `calls` hears of each request.
+
+        `keeper` keeps the token's renewal going.
+        """
         connection = VaultConnection(address, calls)
-        return cls(connection, TokenRenewal(connection, method, clock, times))
+        return cls(connection, TokenRenewal(connection, method, clock, times, keeper))
 
     async def read(self, mount: str, path: str, version: int = 0) -> SecretVersion:
         """Return a version, or the current one, secret and all. Raises PathMissing."""

@@ -10,6 +10,7 @@ import structlog
 
 from privyseald.clock import Clock
 from privyseald.errors import PrivysealError, SecretStoreUnreachable, Unavailable
+from privyseald.keeper import Keeper
 from privyseald.vault.answers import read_login
 from privyseald.vault.auth import AuthMethod, VaultToken
 from privyseald.vault.backoff import Backoff, RenewalTimes
@@ -29,11 +30,13 @@ class TokenRenewal:
         method: AuthMethod,
         clock: Clock,
         times: RenewalTimes | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self._connection: Final = connection
         self._method: Final = method
         self._clock: Final = clock
         self._times: Final = times or RenewalTimes()
+        self._keeper: Final = keeper or Keeper(clock)
         self._login = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -62,7 +65,7 @@ class TokenRenewal:
                 "the connection to Vault is closed; this server is stopping"
             )
         if self._task is None:
-            self._task = asyncio.create_task(self._keep(), name="vault-token-renewal")
+            self._task = self._keeper.keep("vault-token-renewal", self._keep)
         return self._token or await self.replace(None)
 
     async def replace(self, refused: VaultToken | None) -> VaultToken:

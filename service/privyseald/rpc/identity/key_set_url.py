@@ -93,6 +93,14 @@ class KeySetUrl:
     async def _ask(self) -> None:
         self._asked_ms, self._is_asking = self._clock.monotonic_ms(), True
         try:
+            await self._renew()
+        finally:
+            self._is_asking = False
+            answered, self._answered = self._answered, asyncio.Event()
+            answered.set()
+
+    async def _renew(self) -> None:
+        try:
             key_set = await self._fetch()
         except (KeySetInvalid, ConfigInvalid, VenueUnreachable, VenueOutcomeUnknown) as error:
             cause = _CAUSES.get(type(error), str(error))
@@ -112,9 +120,6 @@ class KeySetUrl:
             if self._current is None or key_set.text != self._current.text:
                 self._current = key_set
                 _log.info("issuer's keys fetched", issuer=self._alias, keys=sorted(key_set.keys))
-        self._is_asking = False
-        answered, self._answered = self._answered, asyncio.Event()
-        answered.set()
 
     async def _fetch(self) -> KeySet:
         headers = [("Accept", "application/json")]

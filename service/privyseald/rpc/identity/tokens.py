@@ -10,6 +10,7 @@ from contextlib import suppress
 from privyseald.caller import Caller
 from privyseald.clock import Clock
 from privyseald.errors import CallerUnproved
+from privyseald.keeper import Keeper
 from privyseald.rpc.identity.issuer import Issuer
 from privyseald.rpc.identity.jws import Unverified, take_apart
 from privyseald.rpc.identity.key_set import KeySet
@@ -82,11 +83,10 @@ class Tokens:
                 async with asyncio.timeout(_PATIENCE_S):
                     await answered.wait()
 
-    async def run(self) -> None:
-        """Keep the issuers' keys fresh until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for issuer in self._issuers.values():
-                group.create_task(issuer.source.run())
+    def watch(self, keeper: Keeper) -> "Iterator[asyncio.Task[None]]":
+        """Keep the issuers' keys fresh, and yield the tasks to cancel."""
+        for issuer in self._issuers.values():
+            yield keeper.keep("jwks", issuer.source.run)
 
     def _digest(self, token: str) -> bytes:
         if len(token) > self._max_bytes:
