@@ -24,16 +24,26 @@ export class Answer {
   // Asked for and not there yet.
   #pending: Promise<IteratorResult<Buffer, undefined>> | undefined;
 
-  /** @param message the answer as it comes in */
-  constructor(message: IncomingMessage) {
+  readonly #hasBody: boolean;
+
+  /**
+   * @param message the answer as it comes in
+   * @param method what it answers
+   */
+  constructor(message: IncomingMessage, method: string) {
     this.status = message.statusCode ?? 0;
     this.#statusText = message.statusMessage ?? "";
     for (let i = 0; i + 1 < message.rawHeaders.length; i += 2) {
       this.headers.append(message.rawHeaders[i] ?? "", message.rawHeaders[i + 1] ?? "");
     }
-    const decoder = DECODERS[this.headers.get("content-encoding")?.toLowerCase() ?? ""];
-    // Its errors come out of the last stream, where they are read.
+    this.#hasBody = method !== "HEAD" && !WITHOUT_BODY.includes(this.status);
+    // Nothing can't be unpacked: to a decoder it is a text that was cut off.
+    const isEmpty = !this.#hasBody || this.headers.get("content-length") === "0";
+    const encoding = this.headers.get("content-encoding")?.toLowerCase() ?? "";
+    const decoder = isEmpty ? undefined : DECODERS[encoding];
     this.#body = decoder ? pipeline(message, decoder(), () => undefined) : message;
+    // They are told where the body is read; of one that nobody reads they must not end the process.
+    this.#body.on("error", () => undefined);
     this.#chunks = (this.#body as AsyncIterable<Buffer, undefined>)[Symbol.asyncIterator]();
   }
 
@@ -74,12 +84,11 @@ export class Answer {
    * @throws {TypeError} when it is nothing that a Response can be
    */
   toResponse(url: string): Response {
-    const hasBody = !WITHOUT_BODY.includes(this.status);
-    if (!hasBody) {
+    if (!this.#hasBody) {
       this.#body.resume();
     }
     try {
-      const response = new Response(hasBody ? this.#stream() : null, {
+      const response = new Response(this.#hasBody ? this.#stream() : null, {
         status: this.status,
         statusText: this.#statusText,
         headers: this.headers,

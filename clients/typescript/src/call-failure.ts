@@ -13,25 +13,51 @@ const DETAILS = "grpc-status-details-bin";
  * @param error how gRPC says it
  * @param targets where the servers listen
  * @param signal what the caller may have aborted
+ * @param deadline when the call had to end
  */
 export function callFailure(
   error: ServiceError,
   targets: readonly string[],
   signal: AbortSignal | undefined,
+  deadline = Infinity,
 ): PrivysealError {
   const [bytes] = error.metadata.get(DETAILS);
   if (bytes instanceof Buffer) {
     try {
-      return PrivysealError.fromStatus({ ...Status.decode(bytes), code: error.code });
+      const told = PrivysealError.fromStatus({ ...Status.decode(bytes), code: error.code });
+      if (told.code !== "CANCELLED" || told.reason !== "") {
+        return told;
+      }
     } catch {
       // Not a status: what gRPC itself says is all there is.
     }
   }
   const code = codeName(error.code);
-  if (code === "CANCELLED" && signal?.aborted === true) {
-    return new PrivysealError("the call was cancelled", { code, cause: signal.reason });
+  if (code === "CANCELLED") {
+    return cancellation(error.details, targets, signal, deadline);
   }
   return new PrivysealError(messageOf(code, error.details, targets), { code });
+}
+
+// A server that is stopped by force resets its streams with the code of a caller that cancels.
+function cancellation(
+  details: string,
+  targets: readonly string[],
+  signal: AbortSignal | undefined,
+  deadline: number,
+): PrivysealError {
+  if (signal?.aborted === true) {
+    const cause: unknown = signal.reason;
+    return new PrivysealError("the call was cancelled", { code: "CANCELLED", cause });
+  }
+  if (Date.now() >= deadline) {
+    const code = "DEADLINE_EXCEEDED";
+    return new PrivysealError(messageOf(code, details, targets), { code });
+  }
+  const message =
+    `the server at ${targets.join(", ")} ended the call, as one that is stopped does ` +
+    `(${details})`;
+  return new PrivysealError(message, { code: "UNAVAILABLE" });
 }
 
 function messageOf(code: string, details: string, targets: readonly string[]): string {
@@ -43,8 +69,6 @@ function messageOf(code: string, details: string, targets: readonly string[]): s
       );
     case "DEADLINE_EXCEEDED":
       return `no answer in time: give it longer by timeoutMs, or look at the server (${details})`;
-    case "CANCELLED":
-      return `the call was ended on the other side, or on the way there (${details})`;
     default:
       return details;
   }

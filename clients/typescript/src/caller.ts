@@ -8,7 +8,7 @@ import { openChannel } from "./channel.js";
 import { callFailure } from "./call-failure.js";
 import { PrivysealError } from "./privyseal-error.js";
 import { targetText } from "./target.js";
-import { isToken } from "./token-source.js";
+import { isToken, type TokenSource } from "./token-source.js";
 
 /** How long a call may take, and how to end it early. */
 export interface CallOptions {
@@ -60,6 +60,11 @@ export class Caller {
     return this.#closing.signal;
   }
 
+  /** Whether calls bring a token. */
+  get bringsToken(): boolean {
+    return this.#settings.token !== undefined;
+  }
+
   /** Whether a call with a request id is made again after a failure that allows it. */
   get retries(): boolean {
     return this.#settings.maxAttempts > 1;
@@ -91,7 +96,7 @@ export class Caller {
       if ("response" in outcome) {
         return outcome.response;
       }
-      const failure = callFailure(outcome.failure, this.targets, signal);
+      const failure = callFailure(outcome.failure, this.targets, signal, deadline);
       const wait = waitMs(failure, attempts);
       if (attempts >= greatest || !failure.isRetryable || Date.now() + wait >= deadline) {
         throw failure;
@@ -177,8 +182,7 @@ export class Caller {
     const metadata = new Metadata();
     const { token: source } = this.#settings;
     if (source !== undefined) {
-      const given = source();
-      const token = typeof given === "string" ? given : await within(given, deadline, signal);
+      const token = await within(source, deadline, signal);
       if (!isToken(token)) {
         const message = "the function `token` returned no token; look at what it asks";
         throw new PrivysealError(message, { code: "UNAUTHENTICATED" });
@@ -218,10 +222,21 @@ export async function pause(ms: number, signal: AbortSignal | undefined): Promis
 }
 
 async function within(
-  given: Promise<string>,
+  source: TokenSource,
   deadline: number,
   signal: AbortSignal | undefined,
-): Promise<string> {
+): Promise<unknown> {
+  let token: unknown;
+  try {
+    token = source();
+  } catch {
+    return "";
+  }
+  if (typeof token !== "object" || token === null) {
+    return token;
+  }
+  // Its error is not kept: it may quote what it was given.
+  const given = Promise.resolve(token).catch(() => "");
   const done = new AbortController();
   const end = signal ? AbortSignal.any([signal, done.signal]) : done.signal;
   const longest = Math.min(Math.max(deadline - Date.now(), 0), LONGEST_MS);
@@ -234,10 +249,8 @@ async function within(
       throw signal?.aborted === true ? cancelled(signal) : new Error("done");
     },
   );
-  // Its error is not kept: it may quote what it was given.
-  const token = given.catch(() => "");
   try {
-    return await Promise.race([token, tooLate]);
+    return await Promise.race([given, tooLate]);
   } finally {
     done.abort();
     tooLate.catch(() => undefined);

@@ -8,6 +8,7 @@ import * as hold from "./gen/privyseal/v1/hold_service.js";
 import * as keys from "./gen/privyseal/v1/key_service.js";
 import * as signing from "./gen/privyseal/v1/signing_service.js";
 import * as venue from "./gen/privyseal/v1/venue_service.js";
+import { hideSecrets } from "./hide-secrets.js";
 import type { Init } from "./init.js";
 import { SessionWatch, type WatchOptions } from "./session-watch.js";
 import { VenueConnections } from "./venue-connections.js";
@@ -266,12 +267,12 @@ export class PrivysealClient {
     return `PrivysealClient { targets: ${inspect(this.#caller.targets)} }`;
   }
 
-  #call<Request extends object, Response>(
+  async #call<Request extends object, Response extends object>(
     method: Method<Request, Response>,
     type: { fromPartial(init: Init<Request>): Request },
     request: Init<Request>,
     options: CallOptions | undefined,
   ): Promise<Response> {
-    return this.#caller.call(method, type.fromPartial(request), options);
+    return hideSecrets(await this.#caller.call(method, type.fromPartial(request), options));
   }
 }

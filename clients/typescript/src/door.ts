@@ -62,7 +62,7 @@ export class Door {
         throw new PrivysealError(message, { code: "INTERNAL" });
       }
       const out = outgoing(signed.signedHttpRequest, request);
-      const answer = new Answer(await this.#venues.send(out, signal, agent));
+      const answer = new Answer(await this.#venues.send(out, signal, agent), out.method);
       await this.#report(answer, signed, signal);
       if (signal?.aborted === true) {
         answer.discard();

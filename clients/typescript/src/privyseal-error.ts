@@ -102,7 +102,7 @@ function detailsOf(status: Status): Omit<Failure, "code"> {
         }
         case "google.rpc.RetryInfo": {
           const delay = RetryInfo.decode(value).retryDelay;
-          const ms = delay && Number(delay.seconds) * 1e3 + delay.nanos / 1e6;
+          const ms = delay && Math.max(Number(delay.seconds) * 1e3 + delay.nanos / 1e6, 0);
           details = { ...details, retryAfterMs: ms };
           break;
         }

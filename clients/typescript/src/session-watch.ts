@@ -6,6 +6,7 @@ import {
   type WatchSessionRequest,
   type WatchSessionResponse,
 } from "./gen/privyseal/v1/signing_service.js";
+import { hideSecrets } from "./hide-secrets.js";
 import { PrivysealError } from "./privyseal-error.js";
 
 /** One event of a session: there is a new one, or it could not be renewed and is tried on. */
@@ -76,9 +77,11 @@ async function* watch(
   let wait = 0;
   for (;;) {
     let failure: PrivysealError;
+    let gave = false;
     try {
       await pause(wait, ending);
       for await (const answer of answers(caller, request, ending)) {
+        gave = true;
         failures = 0;
         const event = eventOf(answer);
         const latest = event?.session && fingerprint(event.session);
@@ -94,6 +97,11 @@ async function* watch(
     }
     if (closed.aborted) {
       return;
+    }
+    if (failure.code === "UNAUTHENTICATED" && gave && caller.bringsToken) {
+      // It ends with the token that opened it, and there may be a fresh one.
+      wait = 0;
+      continue;
     }
     if (failure.code !== "UNAVAILABLE") {
       throw failure;
@@ -123,7 +131,7 @@ async function* answers(
 
 function eventOf({ session, failure }: WatchSessionResponse): SessionEvent | undefined {
   if (session !== undefined) {
-    return { session };
+    return hideSecrets({ session });
   }
   return failure && { failure: PrivysealError.fromStatus(failure) };
 }

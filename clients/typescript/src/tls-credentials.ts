@@ -58,6 +58,8 @@ export class TlsCredentials extends ChannelCredentials {
         // An IP address may not stand in SNI.
         ...(isIP(first) === 0 && { servername: first }),
         ALPNProtocols: ["h2"],
+        // NODE_TLS_REJECT_UNAUTHORIZED is for others: here goes a token.
+        rejectUnauthorized: true,
         checkServerIdentity: (_, certificate) => identityError(hosts, certificate),
       });
       const timer = setTimeout(() => {

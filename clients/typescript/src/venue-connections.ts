@@ -3,6 +3,7 @@ import * as https from "node:https";
 import type { IncomingMessage } from "node:http";
 
 import type { Outgoing } from "./outgoing.js";
+import { RefusedError } from "./refused-error.js";
 
 // As long as `fetch` waits for a venue that sends nothing.
 const SILENCE_MS = 300_000;
@@ -22,6 +23,7 @@ export class VenueConnections {
    * @param signal ends the exchange, the reading of the answer's body too
    * @param agent the connections to use in place of these
    * @throws {TypeError} `fetch failed`, when there is no answer
+   * @throws {RefusedError} when Node does not take it
    */
   send(
     outgoing: Outgoing,
@@ -33,10 +35,16 @@ export class VenueConnections {
     const own = isSecure ? this.#https : this.#http;
     return new Promise((resolve, reject) => {
       const options = { method, path, headers, agent: agent ?? own };
-      const request = (isSecure ? https : http).request(origin, options);
+      if (signal?.aborted === true) {
+        reject(signal.reason as Error);
+        return;
+      }
+      const request = open(isSecure ? https : http, origin, options);
       let answer: IncomingMessage | undefined;
       const abort = (): void => {
-        const reason = signal?.reason as Error;
+        // A stream that is destroyed with a reason such as null ends as if it were whole.
+        const given: unknown = signal?.reason;
+        const reason = given ? (given as Error) : new Error("the exchange was aborted");
         answer?.destroy(reason);
         request.destroy(reason);
       };
@@ -48,6 +56,9 @@ export class VenueConnections {
       });
       request.once("close", () => {
         signal?.removeEventListener("abort", abort);
+        // Nothing else tells of an answer 101, on which Node closes the connection.
+        const cause = new Error("the venue switched protocols, or closed the connection");
+        reject(new TypeError("fetch failed", { cause }));
       });
       request.on("error", (cause) => {
         const failed = new TypeError("fetch failed", { cause });
@@ -68,5 +79,18 @@ export class VenueConnections {
         socket.destroy();
       }
     }
+  }
+}
+
+function open(
+  by: typeof http | typeof https,
+  origin: URL,
+  options: http.RequestOptions,
+): http.ClientRequest {
+  try {
+    return by.request(origin, options);
+  } catch (cause) {
+    const advice = "Node does not take it; look at its headers, and at the door's agent";
+    throw new RefusedError(`request: ${advice}`, { cause });
   }
 }

@@ -1,19 +1,33 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "node:test";
 import { inspect } from "node:util";
 
-import { status, type sendUnaryData, type ServerUnaryCall } from "@grpc/grpc-js";
+import {
+  status,
+  type sendUnaryData,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+} from "@grpc/grpc-js";
 
 import {
   SignRequest,
   type LoginRequest,
   type SignResponse,
 } from "#client/gen/privyseal/v1/signing_service.js";
-import { PrivysealClient, PrivysealError, VERSION, type ClientOptions } from "@privyseal/client";
+import {
+  PrivysealClient,
+  PrivysealError,
+  VERSION,
+  type ClientOptions,
+  type TokenSource,
+} from "@privyseal/client";
 
-import { refusal, serve } from "./loopback.js";
+import { TestCa } from "./certificates.js";
+import { directory, refusal, serve } from "./loopback.js";
 
 type Sign = ServerUnaryCall<SignRequest, SignResponse>;
 type Answer = sendUnaryData<unknown>;
@@ -262,5 +276,102 @@ test("printing a client, a door or an error shows nothing that was called with",
     assert.doesNotMatch(JSON.stringify([object]), secrets);
   }
   assert.match(inspect(client), new RegExp(target));
+  client.close();
+});
+
+test("a call that the server cancels is UNAVAILABLE, and tried again by its id", async () => {
+  let calls = 0;
+  const client = await clientOf((_, answer) => {
+    calls += 1;
+    answer(calls === 2 ? null : { code: status.CANCELLED, details: "stopped" }, {
+      key: "",
+      keyVersion: 0n,
+      algorithm: "",
+      nonce: "",
+    });
+  });
+
+  await assert.rejects(client.sign(request), {
+    code: "UNAVAILABLE",
+    reason: "",
+    message: /the server at 127.* ended the call.*stopped/,
+  });
+  calls = 0;
+  await client.sign({ ...request, requestId: "id" });
+
+  assert.equal(calls, 2);
+  client.close();
+});
+
+test("a token function that does wrong is UNAUTHENTICATED, and leaves nothing behind", async () => {
+  const unhandled: unknown[] = [];
+  const note = (error: unknown): void => void unhandled.push(error);
+  process.on("unhandledRejection", note);
+  const wrongs: (() => unknown)[] = [
+    () => {
+      throw new Error("s3cret");
+    },
+    () => Promise.reject(new Error("s3cret")),
+    () => undefined,
+    () => 5,
+    () => null,
+    () => ({}),
+    () => "two words",
+  ];
+  const tls = { ca: join(directory(), "ca.pem") };
+  writeFileSync(tls.ca, new TestCa().certificate);
+
+  for (const wrong of wrongs) {
+    const token = wrong as TokenSource;
+    const client = new PrivysealClient({ target: "localhost:1", tls, token, timeoutMs: 50 });
+    for (const attempt of [client.sign(request), client.watchSession({ key: "keys/a" }).next()]) {
+      const failure: unknown = await attempt.catch((error: unknown) => error);
+      assert.ok(failure instanceof PrivysealError, String(wrong));
+      assert.equal(failure.code, "UNAUTHENTICATED");
+      assert.doesNotMatch(inspect(failure, { showHidden: true, depth: 10 }), /s3cret/);
+    }
+    client.close();
+  }
+  await sleep(100);
+
+  process.off("unhandledRejection", note);
+  assert.deepEqual(unhandled, []);
+});
+
+test("printing an answer hides sessions and signed requests, which stay what they are", async () => {
+  const headers = [{ name: "X-Signed", value: "s3cret" }];
+  const signedHttpRequest = { method: "GET", url: "https://v/?s3cret", headers, body: Buffer.of() };
+  const signed = { key: "keys/a", keyVersion: 1n, algorithm: "", nonce: "", signedHttpRequest };
+  const session = { key: "", token: "s3cret", headers, userId: "" };
+  const { port } = await serve({
+    sign: (_: unknown, answer: Answer) => {
+      answer(null, signed);
+    },
+    batchSign: (_: unknown, answer: Answer) => {
+      answer(null, { results: [{ response: signed, status: undefined }] });
+    },
+    login: (_: unknown, answer: Answer) => {
+      answer(null, { session });
+    },
+    watchSession: (stream: ServerWritableStream<unknown, unknown>) => {
+      stream.write({ session });
+    },
+  });
+  const target = `127.0.0.1:${port.toString()}`;
+  const client = new PrivysealClient({ target, plaintext: true });
+
+  const answer = await client.sign(request);
+  const watch = client.watchSession({ key: "keys/a" });
+  const answers = [
+    answer,
+    await client.batchSign({ requests: [request] }),
+    await client.login({ key: "keys/a" }),
+    await watch.next(),
+  ];
+
+  assert.doesNotMatch(inspect(answers, { showHidden: true, depth: 10 }), /s3cret/);
+  assert.equal(answer.signedHttpRequest?.headers[0]?.value, "s3cret");
+  assert.deepEqual(Object.keys(answer.signedHttpRequest), ["method", "url", "headers", "body"]);
+  watch.close();
   client.close();
 });

@@ -13,6 +13,7 @@ import {
   type ReportAnswerRequest,
   type SignRequest,
 } from "#client/gen/privyseal/v1/signing_service.js";
+import { VenueConnections } from "#client/venue-connections.js";
 import {
   PrivysealClient,
   PrivysealError,
@@ -343,4 +344,73 @@ test("many sends are under way at once", async () => {
   const answers = await Promise.all(Array.from({ length: 20 }, () => door(URL_TEXT)));
 
   assert.deepEqual(new Set(await Promise.all(answers.map((each) => each.text()))), new Set(["ok"]));
+});
+
+test("an answer that switches protocols is an error, not silence", async () => {
+  const { door } = await scene((request) => {
+    request.socket.end(
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
+    );
+  });
+
+  await assert.rejects(door(URL_TEXT), { name: "TypeError", message: "fetch failed" });
+});
+
+test("a packed answer without a body harms nobody, and a broken one only who reads it", async () => {
+  const uncaught: unknown[] = [];
+  const note = (error: unknown): void => void uncaught.push(error);
+  process.on("uncaughtException", note);
+  const { door } = await scene((request, response) => {
+    const status = Number(request.url?.slice(1));
+    const length = status === 200 ? { "content-length": 0 } : {};
+    response.writeHead(status, { "content-encoding": "gzip", ...length });
+    response.end(status === 201 ? "no gzip" : undefined);
+  });
+
+  for (const code of [204, 205, 304, 200]) {
+    assert.equal(await (await door(`https://v/${code.toString()}`)).text(), "");
+  }
+  const head = await door("https://v/201", { method: "HEAD" });
+  assert.equal(head.body, null);
+  await door("https://v/201");
+  await assert.rejects((await door("https://v/201")).text(), /incorrect header check/);
+  await sleep(50);
+
+  process.off("uncaughtException", note);
+  assert.deepEqual(uncaught, []);
+});
+
+test("a body is never taken for whole when it was aborted, whatever the reason", async () => {
+  const { door } = await scene((_, response) => {
+    response.writeHead(200, { "content-length": "100" }).write("part");
+  });
+
+  for (const reason of [null, 0, "", "text"]) {
+    const exchange = new AbortController();
+    const answer = await door(URL_TEXT, { signal: exchange.signal });
+    exchange.abort(reason);
+    await assert.rejects(answer.text());
+  }
+});
+
+test("what Node does not take is refused, and not shown", async () => {
+  const { door } = await scene(ok);
+
+  await assert.rejects(door(URL_TEXT, { headers: { trailer: "X" } }), RefusedError);
+});
+
+test("an exchange that was aborted before it began sends nothing", async () => {
+  let seen = 0;
+  const { port } = await listen((_, response) => {
+    seen += 1;
+    response.end();
+  });
+  const origin = new URL(`http://127.0.0.1:${port.toString()}`);
+  const out = { method: "GET", origin, path: "/", headers: [], body: new Uint8Array() };
+  const reason = new Error("enough");
+
+  await assert.rejects(new VenueConnections().send(out, AbortSignal.abort(reason)), reason);
+  await sleep(50);
+
+  assert.equal(seen, 0);
 });

@@ -65,3 +65,9 @@ test("printing an error shows code, reason and message, as JSON too", () => {
     assert.match(text, /refused/);
   }
 });
+
+test("a delay below nothing is none", () => {
+  const given = statusOf(status.UNAVAILABLE, "OVERLOADED", -3_600_000);
+
+  assert.equal(PrivysealError.fromStatus(given).retryAfterMs, 0);
+});

@@ -153,3 +153,23 @@ test("a signal ends a watch with CANCELLED", async () => {
   await assert.rejects(waiting, { code: "CANCELLED" });
   client.close();
 });
+
+test("a stream that the server cancels is opened again", async () => {
+  const cancelled = { code: status.CANCELLED, details: "stopped" };
+  const client = await clientOf(script(cancelled), script(denied, session("a")));
+
+  const [seen] = await tokens(client);
+
+  assert.deepEqual(seen, ["a"]);
+});
+
+test("without a token of the client's, UNAUTHENTICATED ends a watch", async () => {
+  const expired = refusal(status.UNAUTHENTICATED, "CALLER_UNPROVED");
+  const client = await clientOf(script(expired, session("a")), script(denied, session("b")));
+
+  const [seen, error] = await tokens(client);
+
+  assert.deepEqual(seen, ["a"]);
+  assert.ok(error instanceof PrivysealError);
+  assert.equal(error.code, "UNAUTHENTICATED");
+});

@@ -8,9 +8,11 @@ import { inspect } from "node:util";
 
 import {
   ServerCredentials,
+  status,
   type Metadata,
   type sendUnaryData,
   type ServerUnaryCall,
+  type ServerWritableStream,
 } from "@grpc/grpc-js";
 
 import { LiveTls } from "#client/tls-files.js";
@@ -18,7 +20,7 @@ import { tokenOfFile } from "#client/token-source.js";
 import { PrivysealClient, type ClientOptions, type TlsFiles } from "@privyseal/client";
 
 import { TestCa, type Issued } from "./certificates.js";
-import { directory, serve, type Listening } from "./loopback.js";
+import { directory, refusal, serve, type Listening } from "./loopback.js";
 
 const path = directory();
 const ca = new TestCa();
@@ -182,4 +184,49 @@ test("a token file is looked at once a second at most, and a bad one changes not
   now = 4_000;
   assert.equal(token(), "three");
   assert.equal(readFileSync(file, "utf8"), "three");
+});
+
+test("no environment turns the check of the server's certificate off", async () => {
+  const { port } = await start(["localhost"], other);
+  const target = `localhost:${port.toString()}`;
+  const name = "NODE_TLS_REJECT_UNAUTHORIZED";
+  const { [name]: before = "1" } = process.env;
+  process.env[name] = "0";
+  metadata = undefined;
+  const tls = { ca: write("ca.pem", ca.certificate) };
+  const client = connect(target, { tls, token: () => "s3cret" });
+
+  await assert.rejects(client.sign({ key: "keys/a" }), { code: "UNAVAILABLE" });
+
+  client.close();
+  process.env[name] = before;
+  assert.equal(metadata, undefined);
+});
+
+test("a watch outlives the token that it began with, where the stream gave something", async () => {
+  const { certificate, privateKey } = ca.issue("localhost");
+  const pair = { private_key: Buffer.from(privateKey), cert_chain: Buffer.from(certificate) };
+  const expired = refusal(status.UNAUTHENTICATED, "CALLER_UNPROVED");
+  const seen: unknown[] = [];
+  const watchSession = (stream: ServerWritableStream<unknown, unknown>): void => {
+    seen.push(...stream.metadata.get("authorization"));
+    if (seen.length < 3) {
+      const token = `session ${seen.length.toString()}`;
+      stream.write({ session: { key: "", token, headers: [], userId: "" } });
+    }
+    stream.emit("error", expired);
+  };
+  const { port } = await serve({ watchSession }, ServerCredentials.createSsl(null, [pair]));
+  let asked = 0;
+  const token = (): string => (asked += 1).toString();
+  const tls = { ca: write("ca.pem", ca.certificate) };
+  const client = connect(`localhost:${port.toString()}`, { tls, token });
+  const watch = client.watchSession({ key: "keys/a" });
+
+  assert.equal((await watch.next()).value?.session?.token, "session 1");
+  assert.equal((await watch.next()).value?.session?.token, "session 2");
+  await assert.rejects(watch.next(), { code: "UNAUTHENTICATED", reason: "CALLER_UNPROVED" });
+
+  assert.deepEqual(seen, ["Bearer 1", "Bearer 2", "Bearer 3"]);
+  client.close();
 });
