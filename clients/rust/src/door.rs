@@ -33,6 +33,7 @@ pub struct Door {
 
 /// Which answers of a venue Privyseal is told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Report {
     /// Those with an HTTP status of 400 or more.
     Errors,

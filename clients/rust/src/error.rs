@@ -12,6 +12,7 @@ use crate::google::rpc;
 use crate::v1::ErrorReason;
 
 const PREFIX: &str = "ERROR_REASON_";
+const ENDED: &str = "the server ended the call, as one that stops does; it may have acted on it";
 
 /// A call that was refused, or could not be made. It never holds a secret.
 #[derive(Clone)]
@@ -139,6 +140,10 @@ impl From<&rpc::Status> for Error {
 
 impl From<Status> for Error {
     fn from(status: Status) -> Self {
+        // Who cancels drops the future, and hears nothing: this was the server, as one that stops.
+        if status.code() == Code::Cancelled {
+            return Self::new(Code::Unavailable, ENDED);
+        }
         if !status.details().is_empty()
             && let Ok(told) = rpc::Status::decode(status.details())
         {

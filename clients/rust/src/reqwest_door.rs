@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use http::Extensions;
 use http_body::{Body, Frame, SizeHint};
-use reqwest::{Request, Response, Url};
+use reqwest::{Request, Response, ResponseBuilderExt, Url};
 use reqwest_middleware::{Error as ReqwestError, Middleware, Next};
 use tokio::time::{Duration, timeout};
 
@@ -34,15 +34,20 @@ impl Middleware for Door {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
+        let asked = request.url().clone();
         let (request, receipt) = self.sign_reqwest(request).await.map_err(into_reqwest)?;
         let url = request.url().clone();
-        let answer = next.run(request, extensions).await?;
+        let answer = next.run(request, extensions).await.map_err(|error| match error {
+            // The signed URL may hold the signature.
+            ReqwestError::Reqwest(error) => ReqwestError::Reqwest(error.with_url(asked.clone())),
+            error => error,
+        })?;
         if *answer.url() != url {
             let why = "a redirect was followed with the old signature, and its answer is not given; \
                        make the client with privyseal::http_client_builder()";
             return Err(into_reqwest(Refused::new(why).into()));
         }
-        Ok(self.report_reqwest(&receipt, answer).await)
+        Ok(self.report_reqwest(&receipt, answer, asked).await)
     }
 }
 
@@ -91,13 +96,18 @@ impl Door {
         Ok(read.freeze())
     }
 
-    /// Reports an answer, and returns it whole.
-    async fn report_reqwest(&self, receipt: &Receipt, answer: Response) -> Response {
+    /// Reports an answer, and returns it whole, as the answer of the URL that was asked.
+    async fn report_reqwest(&self, receipt: &Receipt, answer: Response, asked: Url) -> Response {
         let status = answer.status().as_u16();
-        if !self.reports(status) {
-            return answer;
+        let (mut parts, mut rest) = http::Response::<reqwest::Body>::from(answer).into_parts();
+        let url =
+            http::Response::builder().url(asked).body(()).map(|with_url| with_url.into_parts());
+        if let Ok((with_url, ())) = url {
+            parts.extensions.extend(with_url.extensions);
         }
-        let (parts, mut rest) = http::Response::<reqwest::Body>::from(answer).into_parts();
+        if !self.reports(status) {
+            return Response::from(http::Response::from_parts(parts, rest));
+        }
         let (mut frames, mut head) = (VecDeque::new(), BytesMut::new());
         // A venue that is slow here is read on by the caller.
         let reporting = async {

@@ -15,6 +15,7 @@ use crate::{Client, Error, backoff};
 
 /// One event of a watched session.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum SessionEvent {
     /// There is a session, or a new one. Its token is a credential.
     Session(Session),
@@ -24,13 +25,16 @@ pub enum SessionEvent {
 
 /// The sessions of a key as they come. Opened at the first `next`; dropping it ends the RPC.
 ///
-/// When a server ends it because it stops, or the connection is old, it is opened again, and a
-/// session that is known is not given twice. Any other end is given as an error, and then `None`.
+/// When a server ends it because it stops, the connection is old, or the token that opened it has
+/// run out, it is opened again, and a session that is known is not given twice. Any other end is
+/// given as an error, and then `None`.
 pub struct SessionStream {
     client: Client,
     request: WatchSessionRequest,
     state: State,
     failures: u32,
+    /// Whether the stream gave something since it was opened.
+    gave: bool,
     last: Option<(String, Option<Timestamp>)>,
 }
 
@@ -46,7 +50,7 @@ enum State {
 
 impl SessionStream {
     pub(crate) fn new(client: Client, request: WatchSessionRequest) -> Self {
-        Self { client, request, state: State::Closed, failures: 0, last: None }
+        Self { client, request, state: State::Closed, failures: 0, gave: false, last: None }
     }
 
     /// Returns the next event, an error that ends the stream, or nothing after that. May be
@@ -68,6 +72,7 @@ impl SessionStream {
     /// Returns what an answer says, unless it is known.
     fn event(&mut self, answer: WatchSessionResponse) -> Option<SessionEvent> {
         self.failures = 0;
+        self.gave = true;
         match answer.event? {
             Event::Session(session) => {
                 let seen = Some((session.token.clone(), session.expire_time));
@@ -83,6 +88,12 @@ impl SessionStream {
 
     /// Waits to open it again, or returns the error that ends it.
     fn end(&mut self, error: Error) -> Option<Error> {
+        let gave = std::mem::take(&mut self.gave);
+        // A stream ends with the token that opened it, and there may be a fresh one.
+        if error.code() == Code::Unauthenticated && gave && self.client.tokens.is_some() {
+            self.state = State::Closed;
+            return None;
+        }
         if error.code() != Code::Unavailable {
             self.state = State::Ended;
             return Some(error);

@@ -54,6 +54,7 @@ impl Streams {
             Ok(Some(Ok(SessionEvent::Failure(error)))) => {
                 json!({"failure": Failure::from(error).shown()})
             }
+            Ok(Some(Ok(_))) => return Err(Failure::usage("an event that is new".to_owned())),
             Ok(Some(Err(error))) => json!({"end": Failure::from(error).shown()}),
             Ok(None) | Err(_) => json!({"nothing": true}),
         })

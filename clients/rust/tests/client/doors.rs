@@ -127,6 +127,46 @@ async fn a_redirect_that_was_followed_is_an_error() {
     assert_eq!(end.requests().len(), 1);
 }
 
+/// Signs by the query, as some venues want it.
+async fn query_signer(base: String) -> GrpcServer {
+    GrpcServer::start(None, move |call| {
+        let url = format!("{base}/a?signature=s3cr3t");
+        async move {
+            let request = SignRequest::decode(call.message).unwrap();
+            let Some(Intent::HttpRequest(asked)) = request.intent else { return Ok(Vec::new()) };
+            let signed =
+                SignedHttpRequest { method: asked.method, url, ..SignedHttpRequest::default() };
+            let result = Some(sign_response::Result::SignedHttpRequest(signed));
+            Ok(SignResponse { result, ..SignResponse::default() }.encode_to_vec())
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn neither_errors_nor_answers_show_the_signed_url() {
+    let cut = "HTTP/1.1 400 Bad\r\nconnection: close\r\ncontent-length: 9\r\n\r\ncut";
+    for (answer, reported) in
+        [(OK, Report::None), (OK, Report::All), (cut, Report::Errors), ("", Report::None)]
+    {
+        let venue = Venue::start(answer).await;
+        let signer = query_signer(venue.url.clone()).await;
+        let http = http(door(&signer).reporting(reported));
+
+        let mut shown = String::new();
+        match http.get("http://asked.example/a").send().await {
+            Ok(answer) => {
+                assert_eq!(answer.url().as_str(), "http://asked.example/a");
+                shown += &format!("{answer:?} {:?}", answer.error_for_status_ref());
+                shown += &format!("{:?}", answer.bytes().await);
+            }
+            Err(error) => shown += &format!("{error:?} {error} {error:#?}"),
+        }
+        assert!(venue.requests()[0].contains("s3cr3t"));
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+    }
+}
+
 #[tokio::test]
 async fn a_long_answer_is_reported_by_its_beginning_and_given_whole() {
     let body = "0123456789abcdef".repeat(20_000);
