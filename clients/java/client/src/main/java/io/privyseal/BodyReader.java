@@ -9,21 +9,45 @@ import java.util.concurrent.Flow;
 /** Reads the body of a java.net.http request whole, up to a limit. */
 final class BodyReader implements Flow.Subscriber<ByteBuffer> {
     private final int limit;
+    private final long promised;
     private final CompletableFuture<byte[]> body = new CompletableFuture<>();
     private final ByteArrayOutputStream read = new ByteArrayOutputStream();
-    private Flow.Subscription subscription;
 
-    private BodyReader(int limit) {
+    private BodyReader(int limit, long promised) {
         this.limit = limit;
+        this.promised = promised;
     }
 
+    /** Returns the body; completing or cancelling the future first ends the reading. */
+    /** Returns the body; cancelling the future, or failing it, ends the reading. */
     static CompletableFuture<byte[]> read(BodyPublisher publisher, int limit) {
-        if (publisher.contentLength() > limit) {
-            return CompletableFuture.failedFuture(tooLong(limit));
+        try {
+            long promised = publisher.contentLength();
+            if (promised > limit) {
+                return CompletableFuture.failedFuture(tooLong(limit));
+            }
+            if (promised == 0) {
+                return CompletableFuture.completedFuture(new byte[0]);
+            }
+            BodyReader reader = new BodyReader(limit, promised);
+            if (promised > 0) {
+                reader.read(publisher);
+            } else {
+                // Such as a stream, whose reading may block.
+                Workers.run(() -> reader.read(publisher));
+            }
+            return reader.body;
+        } catch (RuntimeException e) {
+            return CompletableFuture.failedFuture(e);
         }
-        BodyReader reader = new BodyReader(limit);
-        publisher.subscribe(reader);
-        return reader.body;
+    }
+
+    private void read(BodyPublisher publisher) {
+        try {
+            publisher.subscribe(this);
+        } catch (RuntimeException | Error e) {
+            body.completeExceptionally(e);
+        }
     }
 
     static NotSentException tooLong(int limit) {
@@ -31,16 +55,24 @@ final class BodyReader implements Flow.Subscriber<ByteBuffer> {
                 + " bytes; send a shorter one, or give the door a greater maxBodyBytes");
     }
 
+    static NotSentException cutShort(long promised, long found) {
+        return new NotSentException("the body was to have " + promised + " bytes and has " + found
+                + "; look at what it is read from, and send it again");
+    }
+
     @Override
     public void onSubscribe(Flow.Subscription subscription) {
-        this.subscription = subscription;
+        body.whenComplete((bytes, error) -> {
+            if (error != null) {
+                subscription.cancel();
+            }
+        });
         subscription.request(Long.MAX_VALUE);
     }
 
     @Override
     public void onNext(ByteBuffer buffer) {
         if (buffer.remaining() > limit - read.size()) {
-            subscription.cancel();
             body.completeExceptionally(tooLong(limit));
         } else {
             byte[] bytes = new byte[buffer.remaining()];
@@ -56,6 +88,10 @@ final class BodyReader implements Flow.Subscriber<ByteBuffer> {
 
     @Override
     public void onComplete() {
-        body.complete(read.toByteArray());
+        if (promised > 0 && promised != read.size()) {
+            body.completeExceptionally(cutShort(promised, read.size()));
+        } else {
+            body.complete(read.toByteArray());
+        }
     }
 }

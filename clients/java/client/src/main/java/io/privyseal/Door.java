@@ -8,6 +8,7 @@ import io.privyseal.v1.SignRequest;
 import io.privyseal.v1.SignResponse;
 import java.net.http.HttpClient;
 import java.time.Duration;
+import java.util.Objects;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -22,6 +23,8 @@ import java.util.function.Supplier;
  */
 public final class Door {
     static final int MAX_BODY_BYTES = 1_048_576;
+
+    private static final Duration DAY = Duration.ofDays(1);
 
     private final PrivysealClient client;
     private final String key;
@@ -63,7 +66,7 @@ public final class Door {
      * @return the same door with that
      */
     public Door withReport(Report report) {
-        return new Door(client, key, login, report, maxBodyBytes);
+        return new Door(client, key, login, Objects.requireNonNull(report, "report"), maxBodyBytes);
     }
 
     /**
@@ -83,8 +86,8 @@ public final class Door {
      * Returns an HTTP client that signs through this door. Its {@code send} and {@code sendAsync} fail with
      * {@link NotSentException} where nothing was sent. What it wraps stays the caller's to close.
      *
-     * @param httpClient what sends; one that follows redirects, or has an authenticator, is refused, as it would send
-     *     signed bytes a second time
+     * @param httpClient what sends; one that follows redirects, or has an authenticator or a cookie handler, is refused,
+     *     as it would send signed bytes a second time or change them
      * @return what to send requests with
      */
     public HttpClient over(HttpClient httpClient) {
@@ -110,12 +113,17 @@ public final class Door {
         return maxBodyBytes;
     }
 
+    /** Returns the same or a day: longer ones, up to forever, can't be counted in nanoseconds. */
+    static Duration capped(Duration timeout) {
+        return timeout.compareTo(DAY) < 0 ? timeout : DAY;
+    }
+
     /** The client's calls, in the time that a request has, where it has any. */
     Supplier<Calls> within(Duration timeout) {
         if (timeout == null) {
             return () -> client;
         }
-        Deadline deadline = Deadline.after(timeout.toNanos(), TimeUnit.NANOSECONDS);
+        Deadline deadline = Deadline.after(capped(timeout).toNanos(), TimeUnit.NANOSECONDS);
         Duration own = client.settings().timeout();
         return () -> {
             Duration left = Duration.ofNanos(Math.max(1, deadline.timeRemaining(TimeUnit.NANOSECONDS)));

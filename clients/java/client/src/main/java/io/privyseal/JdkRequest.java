@@ -13,7 +13,8 @@ import java.util.Map;
 /** A java.net.http request, before it is signed and after. */
 final class JdkRequest {
     private static final String LIBRARY = "java.net.http";
-    private static final String RETRY_LIMIT = "jdk.httpclient.redirects.retrylimit";
+    /** Whether the JDK never sends twice. It reads this once, and what is set later does not count for it. */
+    private static final boolean SENDS_ONCE = Integer.getInteger("jdk.httpclient.redirects.retrylimit", 0) == 1;
 
     private JdkRequest() {}
 
@@ -49,7 +50,7 @@ final class JdkRequest {
             builder.version(HttpClient.Version.HTTP_1_1);
         }
         if (left != null) {
-            builder.timeout(left);
+            builder.timeout(Door.capped(left));
         }
         return builder.build();
     }
@@ -88,9 +89,7 @@ final class JdkRequest {
 
     private static BodyPublisher body(byte[] body) {
         // With an empty publisher a GET has a Content-Length of 0; where the JDK never sends twice, none is needed.
-        return body.length == 0 && Integer.getInteger(RETRY_LIMIT, 0) == 1
-                ? BodyPublishers.noBody()
-                : new OncePublisher(body);
+        return body.length == 0 && SENDS_ONCE ? BodyPublishers.noBody() : new OncePublisher(body);
     }
 
     private static List<Map.Entry<String, String>> headers(HttpRequest request) {

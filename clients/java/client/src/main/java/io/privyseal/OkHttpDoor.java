@@ -1,6 +1,7 @@
 package io.privyseal;
 
 import okhttp3.Authenticator;
+import okhttp3.CookieJar;
 import okhttp3.OkHttpClient;
 
 /** The door for OkHttp, which is an optional dependency: have it on the class path to use this. */
@@ -13,7 +14,7 @@ public final class OkHttpDoor {
      *
      * <p>It shares connections and threads with the client that is given, and has its settings, but for those by which
      * OkHttp would send the same bytes again or not at all: it follows no redirects, does not retry on connection
-     * failures, answers no challenge of the venue's, and has no cache. The signing interceptor comes after those that
+     * failures, answers no challenge of the venue's, and has no cache and no cookies. The signing interceptor comes after those that
      * the client has, so these see the request as the caller wrote it. WebSockets can't be opened through it.
      *
      * @param okHttp what sends
@@ -27,6 +28,7 @@ public final class OkHttpDoor {
                 .retryOnConnectionFailure(false)
                 .authenticator(Authenticator.NONE)
                 .cache(null)
+                .cookieJar(CookieJar.NO_COOKIES)
                 .addInterceptor(new SigningInterceptor(door))
                 .addNetworkInterceptor(new SentOnceInterceptor())
                 .build();

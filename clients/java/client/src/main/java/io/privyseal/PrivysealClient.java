@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Supplier;
@@ -79,14 +80,14 @@ public final class PrivysealClient implements Calls, AutoCloseable {
      * @return a door that logs in when needed, and reports the venue's errors
      */
     public Door door(String key) {
-        return new Door(this, key, true, Door.Report.ERRORS, Door.MAX_BODY_BYTES);
+        return new Door(this, Objects.requireNonNull(key, "key"), true, Door.Report.ERRORS, Door.MAX_BODY_BYTES);
     }
 
     /**
      * Returns an HTTP client whose requests go out signed; short for {@link Door#over(HttpClient)}.
      *
      * @param key the key's name, {@code keys/{key}}
-     * @param httpClient what sends; it must not follow redirects
+     * @param httpClient what sends; it must not follow redirects, nor have an authenticator or a cookie handler
      * @return what to send requests with
      */
     public HttpClient httpClient(String key, HttpClient httpClient) {

@@ -67,7 +67,7 @@ public final class PrivysealException extends RuntimeException {
                     var delay = detail.unpack(RetryInfo.class).getRetryDelay();
                     retryAfter = Duration.ofSeconds(delay.getSeconds(), delay.getNanos());
                 }
-            } catch (InvalidProtocolBufferException e) {
+            } catch (InvalidProtocolBufferException | ArithmeticException e) {
                 // A detail that can't be read tells nothing; code and message stand.
             }
         }

@@ -2,7 +2,6 @@ package io.privyseal;
 
 import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.Message;
-import java.time.Duration;
 import java.util.OptionalLong;
 import java.util.concurrent.TimeUnit;
 import java.util.function.DoubleSupplier;
@@ -22,12 +21,15 @@ record RetryPolicy(int maxAttempts, DoubleSupplier random) {
         return wait < nanosLeft ? OptionalLong.of(wait) : OptionalLong.empty();
     }
 
-    /** Returns what the failure says, else between a half and the whole of 100 ms, 200 ms, 400 ms…, at most 2 s. */
+    /** Returns what the failure says, if that is a time to wait, else between a half and the whole of 100 ms, 200 ms, 400 ms…, at most 2 s. */
     long backoffNanos(PrivysealException failure, int attempt) {
-        return failure.retryAfter().map(Duration::toNanos).orElseGet(() -> {
-            long whole = Math.min(GREATEST_NANOS, FIRST_NANOS << Math.min(attempt - 1, DOUBLINGS));
-            return whole / 2 + (long) (random.getAsDouble() * (whole - whole / 2));
-        });
+        return failure.retryAfter()
+                .filter(wait -> !wait.isNegative() && !wait.isZero())
+                .map(wait -> Door.capped(wait).toNanos())
+                .orElseGet(() -> {
+                    long whole = Math.min(GREATEST_NANOS, FIRST_NANOS << Math.min(attempt - 1, DOUBLINGS));
+                    return whole / 2 + (long) (random.getAsDouble() * (whole - whole / 2));
+                });
     }
 
     private static boolean hasRequestId(Message request) {

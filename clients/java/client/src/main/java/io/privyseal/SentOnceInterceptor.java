@@ -2,11 +2,13 @@ package io.privyseal;
 
 import java.io.IOException;
 import okhttp3.Interceptor;
+import okhttp3.Request;
 import okhttp3.Response;
 
 /**
- * Sits below OkHttp's own retries, and stops each that is left. A 503 with {@code Retry-After: 0} is repeated whatever the
- * settings say, so that header is put aside until OkHttp has looked.
+ * Sits below OkHttp's own retries, and stops each that is left, and sees that nothing that comes after the door
+ * changed what was signed. A 503 with {@code Retry-After: 0} is repeated whatever the settings say, and one with more digits
+ * than OkHttp counts breaks it, so that header is put aside until OkHttp has looked.
  */
 final class SentOnceInterceptor implements Interceptor {
     private static final String RETRY_AFTER = "Retry-After";
@@ -14,12 +16,25 @@ final class SentOnceInterceptor implements Interceptor {
 
     /** Goes with a signed request; it is used up when that is sent. */
     static final class Ticket {
+        private final Request signed;
         private boolean used;
+
+        Ticket(Request signed) {
+            this.signed = signed;
+        }
 
         synchronized boolean use() {
             boolean first = !used;
             used = true;
             return first;
+        }
+
+        boolean isFor(Request request) {
+            return request.method().equals(signed.method())
+                    && request.url().equals(signed.url())
+                    && request.body() == signed.body()
+                    && signed.headers().names().stream()
+                            .allMatch(name -> request.headers(name).equals(signed.headers(name)));
         }
     }
 
@@ -29,9 +44,14 @@ final class SentOnceInterceptor implements Interceptor {
         if (ticket == null || !ticket.use()) {
             throw new SentOnceException();
         }
+        if (!ticket.isFor(chain.request())) {
+            throw new NotSentException("an interceptor of the OkHttp client changed what was signed;"
+                    + " have it work before the door, by addInterceptor and not addNetworkInterceptor");
+        }
         Response response = chain.proceed(chain.request());
-        boolean atOnce = response.header(RETRY_AFTER, "").strip().matches("0+");
-        return response.code() == 503 && atOnce ? renamed(response, RETRY_AFTER, ASIDE) : response;
+        return response.code() == 503 && response.header(RETRY_AFTER) != null
+                ? renamed(response, RETRY_AFTER, ASIDE)
+                : response;
     }
 
     static Response restored(Response response) {

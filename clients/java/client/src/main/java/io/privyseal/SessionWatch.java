@@ -91,6 +91,8 @@ public final class SessionWatch implements AutoCloseable {
             events.add(end);
             throw end;
         }
+        // Only now, so that a watch that nobody takes from holds one event and not all.
+        more();
         return (SessionEvent) event;
     }
 
@@ -103,7 +105,7 @@ public final class SessionWatch implements AutoCloseable {
         if (!closed) {
             gave = false;
             current = connection.channel().newCall(SigningServiceGrpc.getWatchSessionMethod(), connection.options());
-            current.start(new Events(current), new Metadata());
+            current.start(new Events(), new Metadata());
             current.sendMessage(request);
             current.halfClose();
             current.request(1);
@@ -117,6 +119,10 @@ public final class SessionWatch implements AutoCloseable {
         }
     }
 
+    private synchronized void more() {
+        current.request(1);
+    }
+
     private synchronized void take(WatchSessionResponse response) {
         failures = 0;
         gave = true;
@@ -128,6 +134,8 @@ public final class SessionWatch implements AutoCloseable {
         } else if (response.hasSession() && !isKnown(response.getSession())) {
             last = response.getSession();
             events.add(new SessionEvent(last, null));
+        } else {
+            more();
         }
     }
 
@@ -150,16 +158,9 @@ public final class SessionWatch implements AutoCloseable {
 
     /** What comes of the stream while it is open. */
     private final class Events extends ClientCall.Listener<WatchSessionResponse> {
-        private final ClientCall<WatchSessionRequest, WatchSessionResponse> call;
-
-        Events(ClientCall<WatchSessionRequest, WatchSessionResponse> call) {
-            this.call = call;
-        }
-
         @Override
         public void onMessage(WatchSessionResponse response) {
             take(response);
-            call.request(1);
         }
 
         @Override

@@ -16,7 +16,6 @@ import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
-import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Supplier;
@@ -36,6 +35,10 @@ final class SigningHttpClient extends HttpClient {
         if (sender.authenticator().isPresent()) {
             throw new ConfigurationException(
                     "httpClient", "has an authenticator, and would send signed bytes twice; build it without");
+        }
+        if (sender.cookieHandler().isPresent()) {
+            throw new ConfigurationException(
+                    "httpClient", "has a cookie handler, and would change signed headers; build it without");
         }
         this.door = door;
         this.sender = sender;
@@ -59,7 +62,7 @@ final class SigningHttpClient extends HttpClient {
         }
         HttpRequest outgoing = JdkRequest.of(signed, request, left(timeout, start));
         try {
-            return sender.send(outgoing, reporting(handler, signed));
+            return new SignedResponse<>(sender.send(outgoing, reporting(handler, signed)), request);
         } catch (IOException e) {
             throw JdkRequest.plain(e) instanceof SentOnceException once ? once : e;
         }
@@ -77,17 +80,21 @@ final class SigningHttpClient extends HttpClient {
         long start = System.nanoTime();
         Supplier<Calls> calls = door.within(timeout);
         Relay<HttpResponse<T>> answer = new Relay<>();
-        bodyAsync(request)
+        answer.follow(patient(request))
                 .thenCompose(body -> door.signAsync(JdkRequest.draft(request, body), calls, answer))
                 .thenCompose(signed -> {
                     try {
                         HttpRequest outgoing = JdkRequest.of(signed, request, left(timeout, start));
-                        return answer.follow(sender.sendAsync(outgoing, reporting(handler, signed), pushes));
+                        return answer.isDone()
+                                ? new CompletableFuture<>()
+                                : answer.follow(sender.sendAsync(outgoing, reporting(handler, signed), pushes));
                     } catch (IOException e) {
                         return CompletableFuture.failedFuture(e);
                     }
                 })
-                .whenComplete((response, error) -> answer.end(response, error == null ? null : told(error)));
+                .whenComplete((response, error) -> answer.end(
+                        error == null ? new SignedResponse<>(response, request) : null,
+                        error == null ? null : told(error)));
         return answer;
     }
 
@@ -96,41 +103,43 @@ final class SigningHttpClient extends HttpClient {
         if (cause instanceof PrivysealException failure) {
             return new NotSentException(failure);
         }
-        return JdkRequest.plain(cause);
+        return cause instanceof TimeoutException ? bodyTimeout() : JdkRequest.plain(cause);
     }
 
     private <T> BodyHandler<T> reporting(BodyHandler<T> handler, SignResponse signed) {
-        VenueReport report = new VenueReport(door, signed);
         return info -> {
-            int status = info.statusCode();
             String date = info.headers().firstValue("date").orElse("");
-            return report.isDue(status)
-                    ? new ReportingSubscriber<>(handler.apply(info), body -> report.send(status, date, body))
-                    : handler.apply(info);
+            VenueReport report = new VenueReport(door, signed, info.statusCode(), date);
+            return report.isDue() ? new ReportingSubscriber<>(handler.apply(info), report::send) : handler.apply(info);
         };
     }
 
     private byte[] body(HttpRequest request) throws IOException, InterruptedException {
-        Duration patience = request.timeout().orElse(door.client().settings().timeout());
+        CompletableFuture<byte[]> body = patient(request);
         try {
-            return request.bodyPublisher().isEmpty()
-                    ? new byte[0]
-                    : BodyReader.read(request.bodyPublisher().get(), door.maxBodyBytes())
-                            .get(patience.toNanos(), TimeUnit.NANOSECONDS);
-        } catch (TimeoutException e) {
-            throw new HttpTimeoutException("the request's body was not there in time, and nothing was sent");
+            return body.get();
+        } catch (InterruptedException e) {
+            body.cancel(true);
+            throw e;
         } catch (ExecutionException e) {
+            if (e.getCause() instanceof TimeoutException) {
+                throw bodyTimeout();
+            }
             throw e.getCause() instanceof NotSentException refusal ? refusal : new IOException(e.getCause());
         }
     }
 
-    private CompletableFuture<byte[]> bodyAsync(HttpRequest request) {
+    /** Returns the body, which fails with {@link TimeoutException} where it is not there in the time that there is. */
+    private CompletableFuture<byte[]> patient(HttpRequest request) {
+        Duration patience = request.timeout().orElse(door.client().settings().timeout());
         return request.bodyPublisher()
-                .map(publisher -> CompletableFuture.supplyAsync(
-                                () -> BodyReader.read(publisher, door.maxBodyBytes()),
-                                sender.executor().orElseGet(ForkJoinPool::commonPool))
-                        .thenCompose(body -> body))
+                .map(publisher -> BodyReader.read(publisher, door.maxBodyBytes())
+                        .orTimeout(Door.capped(patience).toNanos(), TimeUnit.NANOSECONDS))
                 .orElseGet(() -> CompletableFuture.completedFuture(new byte[0]));
+    }
+
+    private static HttpTimeoutException bodyTimeout() {
+        return new HttpTimeoutException("the request's body was not there in time, and nothing was sent");
     }
 
     private static Duration left(Duration timeout, long start) throws HttpTimeoutException {

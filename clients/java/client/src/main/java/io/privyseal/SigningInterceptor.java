@@ -1,12 +1,14 @@
 package io.privyseal;
 
 import com.google.protobuf.ByteString;
+import io.grpc.Deadline;
 import io.privyseal.v1.SignResponse;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -17,6 +19,7 @@ import okhttp3.Interceptor;
 import okhttp3.Request;
 import okhttp3.RequestBody;
 import okhttp3.Response;
+import okhttp3.ResponseBody;
 import okio.Buffer;
 import okio.BufferedSink;
 import okio.ForwardingSink;
@@ -25,6 +28,7 @@ import okio.Okio;
 /** Has a request of OkHttp's signed, sends what was signed, and reports the answer. */
 final class SigningInterceptor implements Interceptor {
     private static final long CANCEL_CHECK_MS = 20;
+    private static final String CONTENT_TYPE = "Content-Type";
 
     private final Door door;
 
@@ -36,23 +40,29 @@ final class SigningInterceptor implements Interceptor {
     public Response intercept(Chain chain) throws IOException {
         Request own = chain.request();
         byte[] body = body(own.body());
-        SignResponse signed = sign(chain, new Door.Draft(own.method(), path(own.url()), contentType(own), body));
-        Response response = SentOnceInterceptor.restored(chain.proceed(request(signed, own)));
-        VenueReport report = new VenueReport(door, signed);
-        if (report.isDue(response.code())) {
-            ByteString first = peek(response);
-            report.send(response.code(), response.header("Date", ""), first).join();
-        }
-        return response;
+        String contentType = contentType(own);
+        SignResponse signed = sign(chain, new Door.Draft(own.method(), path(own.url()), contentType, body));
+        Response answer = SentOnceInterceptor.restored(chain.proceed(request(signed, own, contentType)));
+        // The caller's own request: what was signed neither gets into a log by it, nor is signed again by who repeats
+        // it.
+        Response response = answer.newBuilder().request(own).build();
+        VenueReport report = new VenueReport(door, signed, response.code(), response.header("Date", ""));
+        return report.isDue() ? reported(report, response, chain.call()::cancel) : response;
     }
 
-    private static ByteString peek(Response response) {
-        try {
-            return ByteString.copyFrom(response.peekBody(VenueReport.MAX_BYTES).bytes());
-        } catch (IOException e) {
-            // The caller meets the same failure when it reads the body.
-            return ByteString.EMPTY;
+    private static Response reported(VenueReport report, Response response, Runnable cancel) {
+        ResponseBody body = response.body();
+        if (body.contentLength() == 0) {
+            report.send(ByteString.EMPTY).join();
+            return response;
         }
+        AheadSource ahead = new AheadSource(body.source(), cancel);
+        Workers.run(ahead);
+        ByteString beginning = ahead.beginning(Deadline.after(VenueReport.READ_MILLIS, TimeUnit.MILLISECONDS));
+        report.send(beginning).join();
+        return response.newBuilder()
+                .body(ResponseBody.create(Okio.buffer(ahead), body.contentType(), body.contentLength()))
+                .build();
     }
 
     private SignResponse sign(Chain chain, Door.Draft draft) throws IOException {
@@ -78,19 +88,22 @@ final class SigningInterceptor implements Interceptor {
         }
     }
 
-    private static Request request(SignResponse signed, Request own) throws NotSentException {
+    private static Request request(SignResponse signed, Request own, String contentType) throws NotSentException {
         if (!signed.hasSignedHttpRequest()) {
             throw new NotSentException("the server's answer holds no signed request; check that it is up to date");
         }
-        Outgoing outgoing = Outgoing.of(signed.getSignedHttpRequest(), headers(own.headers()));
+        Outgoing outgoing = Outgoing.of(signed.getSignedHttpRequest(), headers(own.headers(), contentType));
         try {
             Request.Builder builder = own.newBuilder()
                     .url(url(outgoing.url()))
                     .headers(new Headers.Builder().build())
                     .method(outgoing.method(), once(outgoing))
-                    .tag(SentOnceInterceptor.Ticket.class, new SentOnceInterceptor.Ticket());
+                    .tag(SentOnceInterceptor.Ticket.class, null);
             outgoing.headers().forEach(header -> builder.addHeader(header.getKey(), header.getValue()));
-            return builder.build();
+            Request request = builder.build();
+            return request.newBuilder()
+                    .tag(SentOnceInterceptor.Ticket.class, new SentOnceInterceptor.Ticket(request))
+                    .build();
         } catch (IllegalArgumentException e) {
             throw new NotSentException("OkHttp does not send this method with this body or these headers; a GET has no"
                     + " body, and a header's value is ASCII");
@@ -115,12 +128,19 @@ final class SigningInterceptor implements Interceptor {
         if (request.body() != null && request.body().contentType() != null) {
             return request.body().contentType().toString();
         }
-        return request.header("Content-Type") == null ? "" : request.header("Content-Type");
+        return Objects.requireNonNullElse(request.header(CONTENT_TYPE), "");
     }
 
-    private static List<Map.Entry<String, String>> headers(Headers headers) {
+    private static List<Map.Entry<String, String>> headers(Headers headers, String contentType) {
         List<Map.Entry<String, String>> found = new ArrayList<>();
-        headers.forEach(header -> found.add(Map.entry(header.getFirst(), header.getSecond())));
+        headers.forEach(header -> {
+            if (!header.getFirst().equalsIgnoreCase(CONTENT_TYPE)) {
+                found.add(Map.entry(header.getFirst(), header.getSecond()));
+            }
+        });
+        if (!contentType.isEmpty()) {
+            found.add(Map.entry(CONTENT_TYPE, contentType));
+        }
         return found;
     }
 
@@ -147,6 +167,9 @@ final class SigningInterceptor implements Interceptor {
         });
         body.writeTo(sink);
         sink.flush();
+        if (body.contentLength() >= 0 && body.contentLength() != read.size()) {
+            throw BodyReader.cutShort(body.contentLength(), read.size());
+        }
         return read.readByteArray();
     }
 

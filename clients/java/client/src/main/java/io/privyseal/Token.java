@@ -25,7 +25,8 @@ final class Token extends CallCredentials {
             String token;
             try {
                 token = source.get();
-            } catch (RuntimeException e) {
+            } catch (Throwable e) {
+                // Also what is no RuntimeException: else the RPC would wait for its deadline.
                 applier.fail(Status.UNAUTHENTICATED
                         .withDescription("the function given as token failed; its own error is the cause")
                         .withCause(e));

@@ -12,7 +12,10 @@ import io.privyseal.v1.ReportAnswerRequest;
 import io.privyseal.v1.SignRequest;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.InterruptedIOException;
 import java.net.Authenticator;
+import java.net.CookieManager;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -21,8 +24,11 @@ import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.net.http.HttpTimeoutException;
 import java.time.Duration;
+import java.time.temporal.ChronoUnit;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -84,6 +90,9 @@ class DoorTest {
         HttpClient answers =
                 HttpClient.newBuilder().authenticator(new Authenticator() {}).build();
         assertThrows(ConfigurationException.class, () -> client.httpClient("keys/a", answers));
+        HttpClient remembers =
+                HttpClient.newBuilder().cookieHandler(new CookieManager()).build();
+        assertThrows(ConfigurationException.class, () -> client.httpClient("keys/a", remembers));
     }
 
     @Test
@@ -197,6 +206,60 @@ class DoorTest {
     }
 
     @Test
+    void theRequestsTimeoutCoversAStream() throws Exception {
+        CountDownLatch never = new CountDownLatch(1);
+        HttpRequest stuck = request()
+                .timeout(Duration.ofMillis(200))
+                .POST(BodyPublishers.ofInputStream(() -> new Stuck(never)))
+                .build();
+        assertThrows(HttpTimeoutException.class, () -> http.send(stuck, BodyHandlers.discarding()));
+        ExecutionException late = assertThrows(
+                ExecutionException.class,
+                () -> http.sendAsync(stuck, BodyHandlers.discarding()).get());
+        assertInstanceOf(HttpTimeoutException.class, late.getCause());
+        assertTrue(server.requests.isEmpty());
+        never.countDown();
+    }
+
+    @Test
+    void streamsBlockNoSharedThreads() throws Exception {
+        CountDownLatch never = new CountDownLatch(1);
+        for (int i = 0; i < 20; i++) {
+            http.sendAsync(
+                    request()
+                            .POST(BodyPublishers.ofInputStream(() -> new Stuck(never)))
+                            .build(),
+                    BodyHandlers.discarding());
+        }
+        CompletableFuture<Void> common = new CompletableFuture<>();
+        ForkJoinPool.commonPool().execute(() -> common.complete(null));
+        common.get(5, TimeUnit.SECONDS);
+        never.countDown();
+    }
+
+    @Test
+    void aForeverOfTimeIsFine() throws Exception {
+        HttpRequest patient =
+                request().timeout(ChronoUnit.FOREVER.getDuration()).build();
+        assertEquals("fine", http.send(patient, BodyHandlers.ofString()).body());
+    }
+
+    @Test
+    void refusesBodiesThatAreCutShort() {
+        HttpRequest cut = request()
+                .POST(BodyPublishers.fromPublisher(BodyPublishers.ofString("abc"), 10))
+                .build();
+        assertThrows(NotSentException.class, () -> http.send(cut, BodyHandlers.discarding()));
+        assertTrue(server.requests.isEmpty());
+    }
+
+    @Test
+    void refusesNulls() {
+        assertThrows(NullPointerException.class, () -> client.door(null));
+        assertThrows(NullPointerException.class, () -> client.door("keys/a").withReport(null));
+    }
+
+    @Test
     void usesOneRequestIdForRetriesAndNoneWithoutThem() throws Exception {
         http.send(request().build(), BodyHandlers.discarding());
         assertEquals(36, ((SignRequest) server.requests.get(0)).getRequestId().length());
@@ -212,5 +275,23 @@ class DoorTest {
 
     private static HttpRequest.Builder request() {
         return HttpRequest.newBuilder(ELSEWHERE);
+    }
+
+    private static final class Stuck extends InputStream {
+        private final CountDownLatch until;
+
+        Stuck(CountDownLatch until) {
+            this.until = until;
+        }
+
+        @Override
+        public int read() throws IOException {
+            try {
+                until.await();
+            } catch (InterruptedException e) {
+                throw new InterruptedIOException();
+            }
+            return -1;
+        }
     }
 }

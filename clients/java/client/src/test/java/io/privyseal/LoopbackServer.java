@@ -41,6 +41,7 @@ final class LoopbackServer extends SigningServiceImplBase implements AutoCloseab
     final List<Metadata> metadata = new CopyOnWriteArrayList<>();
     final BlockingQueue<StatusAndDetails> failures = new LinkedBlockingQueue<>();
     final BlockingQueue<StreamObserver<WatchSessionResponse>> watches = new LinkedBlockingQueue<>();
+    final List<Header> headers = new CopyOnWriteArrayList<>();
     final CountDownLatch cancelled = new CountDownLatch(1);
     volatile boolean hangs;
     volatile String venue = "http://127.0.0.1:1";
@@ -99,6 +100,7 @@ final class LoopbackServer extends SigningServiceImplBase implements AutoCloseab
                 .setMethod(request.getHttpRequest().getMethod())
                 .setUrl(venue + request.getHttpRequest().getPath())
                 .addHeaders(Header.newBuilder().setName("X-Signature").setValue("s" + requests.size()))
+                .addAllHeaders(headers)
                 .setBody(request.getHttpRequest().getBody());
         answer.onNext(SignResponse.newBuilder()
                 .setSignedHttpRequest(signed)

@@ -6,11 +6,17 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.privyseal.v1.Header;
 import io.privyseal.v1.ReportAnswerRequest;
 import java.io.IOException;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import okhttp3.Call;
+import okhttp3.Cookie;
+import okhttp3.CookieJar;
+import okhttp3.HttpUrl;
+import okhttp3.MediaType;
 import okhttp3.OkHttpClient;
 import okhttp3.Request;
 import okhttp3.RequestBody;
@@ -95,6 +101,73 @@ class OkHttpDoorTest {
     }
 
     @Test
+    void sendsTheBodysTypeWhereNoneIsSigned() throws IOException {
+        send(request()
+                .post(RequestBody.create("{}", MediaType.get("application/json")))
+                .build());
+        assertTrue(venue.requests.get(0).contains("Content-Type: application/json"), venue.requests.get(0));
+    }
+
+    @Test
+    void keepsSignedCookiesAndNoOthers() throws IOException {
+        server.headers.add(
+                Header.newBuilder().setName("Cookie").setValue("signed=1").build());
+        CookieJar jar = new CookieJar() {
+            @Override
+            public void saveFromResponse(HttpUrl url, List<Cookie> cookies) {}
+
+            @Override
+            public List<Cookie> loadForRequest(HttpUrl url) {
+                return List.of(Cookie.parse(url, "jar=1"));
+            }
+        };
+        OkHttpClient remembers = new OkHttpClient.Builder().cookieJar(jar).build();
+        OkHttpDoor.over(remembers, client, "keys/a")
+                .newCall(request().build())
+                .execute()
+                .close();
+        assertTrue(venue.requests.get(0).contains("Cookie: signed=1\r\n"), venue.requests.get(0));
+    }
+
+    @Test
+    void refusesWhatAnInterceptorChanged() {
+        OkHttpClient meddles = new OkHttpClient.Builder()
+                .addNetworkInterceptor(chain -> chain.proceed(chain.request()
+                        .newBuilder()
+                        .header("X-Signature", "other")
+                        .build()))
+                .build();
+        OkHttpClient changed = OkHttpDoor.over(meddles, client, "keys/a");
+        assertThrows(
+                NotSentException.class, () -> changed.newCall(request().build()).execute());
+        assertTrue(venue.requests.isEmpty());
+    }
+
+    @Test
+    void refusesBodiesThatAreCutShort() {
+        Request cut = request()
+                .post(new RequestBody() {
+                    @Override
+                    public MediaType contentType() {
+                        return null;
+                    }
+
+                    @Override
+                    public long contentLength() {
+                        return 10;
+                    }
+
+                    @Override
+                    public void writeTo(BufferedSink sink) throws IOException {
+                        sink.writeUtf8("abc");
+                    }
+                })
+                .build();
+        assertThrows(NotSentException.class, () -> http.newCall(cut).execute());
+        assertTrue(server.requests.isEmpty());
+    }
+
+    @Test
     void reportsErrorsAndGivesThemWhole() throws IOException {
         String body = "x".repeat(200_000);
         venue.answers.add(RawVenue.answer("400 Bad Request", "", body));
@@ -130,7 +203,7 @@ class OkHttpDoorTest {
         }
 
         @Override
-        public okhttp3.MediaType contentType() {
+        public MediaType contentType() {
             return null;
         }
 

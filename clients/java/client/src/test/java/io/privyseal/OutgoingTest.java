@@ -17,7 +17,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 class OutgoingTest {
     @Test
-    void mergesHeaders() {
+    void mergesHeaders() throws NotSentException {
         List<Map.Entry<String, String>> own = List.of(
                 Map.entry("x-key", "forged"),
                 Map.entry("X-Strategy", "a"),
@@ -105,6 +105,24 @@ class OutgoingTest {
         assertEquals("/a", JdkRequest.pathAndQuery(URI.create("https://h/a?")));
         assertEquals("/%C3%BC?q=%E2%82%AC&r=%2F+", JdkRequest.pathAndQuery(URI.create("https://h/ü?q=€&r=%2F+#f")));
         assertEquals("//a?x", JdkRequest.pathAndQuery(URI.create("https://h//a?x")));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"ü", " a", "a ", "\ta", "a\r\nX-Evil: b", "a\nb", "a\0", "a\u007f"})
+    void refusesSignedHeadersThatWouldNotArrive(String value) {
+        assertThrows(NotSentException.class, () -> Outgoing.of(request("", "X-KEY", value), List.of()));
+        assertThrows(NotSentException.class, () -> Outgoing.of(request("", "X" + value, "right"), List.of()));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "a", "a b\tc", "sha256=/+=="})
+    void letsHeadersPassThatArrive(String value) throws NotSentException {
+        assertEquals(
+                value,
+                Outgoing.of(request("", "X-KEY", value), List.of())
+                        .headers()
+                        .get(0)
+                        .getValue());
     }
 
     private static SignedHttpRequest request(String body, String header, String value) {

@@ -3,6 +3,7 @@ package io.privyseal;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.OutputStream;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
@@ -13,10 +14,17 @@ import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 
 /** An HTTP/1.1 server on loopback that keeps what came over the wire, and answers with the bytes it was given. */
 final class RawVenue implements AutoCloseable {
     static final String OK = answer("200 OK", "", "fine");
+
+    /** In an answer: two seconds and a half in which nothing comes. */
+    static final String PAUSE = "\0";
+
+    /** At the end of an answer: the connection ends. */
+    static final String CUT = "\1";
 
     final List<String> requests = new CopyOnWriteArrayList<>();
     final AtomicInteger connections = new AtomicInteger();
@@ -31,7 +39,8 @@ final class RawVenue implements AutoCloseable {
 
     /** An answer; one that is empty closes the connection instead. */
     static String answer(String status, String headers, String body) {
-        return "HTTP/1.1 " + status + "\r\n" + headers + "Content-Length: " + body.length() + "\r\n\r\n" + body;
+        return "HTTP/1.1 " + status + "\r\n" + headers + "Content-Length: "
+                + body.replace(PAUSE, "").length() + "\r\n\r\n" + body;
     }
 
     String url() {
@@ -62,12 +71,25 @@ final class RawVenue implements AutoCloseable {
                 if (answer.isEmpty()) {
                     return;
                 }
-                connection.getOutputStream().write(answer.getBytes(StandardCharsets.ISO_8859_1));
+                send(connection.getOutputStream(), answer.replace(CUT, ""));
+                if (answer.endsWith(CUT)) {
+                    return;
+                }
             }
         } catch (IOException e) {
             // The client went away.
         } finally {
             connections.decrementAndGet();
+        }
+    }
+
+    private static void send(OutputStream out, String answer) throws IOException {
+        String[] parts = answer.split(PAUSE);
+        for (int i = 0; i < parts.length; i++) {
+            if (i > 0) {
+                LockSupport.parkNanos(2_500_000_000L);
+            }
+            out.write(parts[i].getBytes(StandardCharsets.ISO_8859_1));
         }
     }
 

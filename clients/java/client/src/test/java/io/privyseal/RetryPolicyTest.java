@@ -39,15 +39,20 @@ class RetryPolicyTest {
 
     @Test
     void waitsAsTold() {
-        Any told = Any.pack(RetryInfo.newBuilder()
-                .setRetryDelay(Duration.newBuilder().setSeconds(3))
-                .build());
-        PrivysealException failure = PrivysealException.of(Status.newBuilder()
-                .setCode(Code.UNAVAILABLE.value())
-                .addDetails(told)
-                .build());
+        PrivysealException failure = told(3);
         assertEquals(OptionalLong.of(3 * SECOND), least.waitNanos(WITH_ID, failure, 1, 4 * SECOND));
         assertEquals(OptionalLong.empty(), least.waitNanos(WITH_ID, failure, 1, 3 * SECOND));
+    }
+
+    @Test
+    void bearsWaitsThatAreNone() {
+        for (long seconds : new long[] {0, -1, Long.MIN_VALUE}) {
+            assertEquals(50 * MS, least.backoffNanos(told(seconds), 1));
+        }
+        for (long seconds : new long[] {90_000, 315_576_000_000L, Long.MAX_VALUE}) {
+            assertEquals(86_400 * SECOND, least.backoffNanos(told(seconds), 1));
+            assertEquals(OptionalLong.empty(), least.waitNanos(WITH_ID, told(seconds), 1, SECOND));
+        }
     }
 
     @Test
@@ -65,6 +70,15 @@ class RetryPolicyTest {
         assertEquals(none, least.waitNanos(WITH_ID, down, 4, SECOND));
         assertEquals(none, least.waitNanos(WITH_ID, down, 1, 50 * MS));
         assertEquals(none, new RetryPolicy(1, () -> 0.0).waitNanos(WITH_ID, down, 1, SECOND));
+    }
+
+    private static PrivysealException told(long seconds) {
+        return PrivysealException.of(Status.newBuilder()
+                .setCode(Code.UNAVAILABLE.value())
+                .addDetails(Any.pack(RetryInfo.newBuilder()
+                        .setRetryDelay(Duration.newBuilder().setSeconds(seconds))
+                        .build()))
+                .build());
     }
 
     private static PrivysealException failure(Code code, String reason) {

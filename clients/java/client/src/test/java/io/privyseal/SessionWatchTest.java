@@ -53,6 +53,27 @@ class SessionWatchTest {
     }
 
     @Test
+    void holdsBackWhatNobodyTakes() throws Exception {
+        try (LoopbackServer server = new LoopbackServer();
+                PrivysealClient client = server.client();
+                SessionWatch watch = client.watchSession(WatchSessionRequest.getDefaultInstance())) {
+            var stream = (ServerCallStreamObserver<WatchSessionResponse>) opened(server);
+            int sent = 0;
+            for (int idle = 0; idle < 100; idle++) {
+                for (; stream.isReady() && sent < 10_000; sent++) {
+                    stream.onNext(session("x".repeat(1000) + sent));
+                    idle = 0;
+                }
+                Thread.sleep(5);
+            }
+            assertTrue(sent < 5_000, sent + " events are held in memory");
+            for (int i = 0; i < sent; i++) {
+                assertTrue(watch.next().session().orElseThrow().getToken().endsWith("x" + i));
+            }
+        }
+    }
+
+    @Test
     void closingEndsTheRpc() throws Exception {
         try (LoopbackServer server = new LoopbackServer();
                 PrivysealClient client = server.client()) {

@@ -130,6 +130,22 @@ class TlsReloadTest {
         }
     }
 
+    @Test
+    void failsAtOnceWhereTheTokensFunctionBreaks() throws Exception {
+        try (LoopbackServer trusting = new LoopbackServer(0, trusting(null));
+                PrivysealClient client = PrivysealClient.builder()
+                        .target(trusting.target())
+                        .tls(Tls.files(server.certificate()))
+                        .token(() -> {
+                            throw new AssertionError("no exception of the usual kind");
+                        })
+                        .build()) {
+            PrivysealException error =
+                    assertThrows(PrivysealException.class, () -> client.sign(SignRequest.getDefaultInstance()));
+            assertEquals(io.grpc.Status.Code.UNAUTHENTICATED, error.code());
+        }
+    }
+
     private static void signIfItGoes(PrivysealClient client) throws InterruptedException {
         try {
             client.sign(SignRequest.getDefaultInstance());
