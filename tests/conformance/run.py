@@ -67,9 +67,13 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("languages", nargs="*", default=list(LANGUAGES), choices=LANGUAGES)
+    parser.add_argument("languages", nargs="*", metavar="language", help=" ".join(LANGUAGES))
     parser.add_argument("--case", default="", help="only cases whose name has this in it")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.languages = arguments.languages or list(LANGUAGES)
+    if unknown := set(arguments.languages) - set(LANGUAGES):
+        parser.error(f"there is no client for {', '.join(sorted(unknown))}")
+    return arguments
 
 
 def _outcome(client: Client, cases: Sequence[Case], *, whole: bool) -> Outcome:
