@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from privyseald.workers.link import WorkerLink
 from privyseald.workers.report import Report
@@ -84,3 +85,25 @@ async def test_reports_end_with_the_supervisor(tmp_path: Path) -> None:
         ours.close()
         async with asyncio.timeout(5):
             await reports
+
+
+async def test_metrics_that_fail_end_no_worker(tmp_path: Path) -> None:
+    """It goes on to report: a worker that says nothing would be killed. Nobody hears the text."""
+
+    def broken() -> bytes:
+        raise AttributeError("s3cret")
+
+    ours, theirs = socket.socketpair()
+    with ours, capture_logs() as events:
+        link = WorkerLink(theirs, config_of(tmp_path))
+        reports = asyncio.create_task(link.report(lambda: True, broken))
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        async with asyncio.timeout(5):
+            for _ in range(3):
+                writer.write(b"m")
+                assert Report(is_ready=True) == Report.of_line(await reader.readline())
+        writer.close()
+        await writer.wait_closed()
+        await reports
+    assert events[0]["event"] == "internal error in metrics"
+    assert "s3cret" not in str(events)

@@ -43,7 +43,7 @@ async def test_a_worker_that_stands_still_is_left_out_and_counted(tmp_path: Path
         async with asyncio.timeout(10):
             while (found := await scrape(crew.supervisor.http_port)).value(TINY, worker="1") != 1:
                 pass
-        assert found.value("privyseal_worker_scrape_failures_total", worker="0") >= 3
+        assert found.value("privyseal_worker_scrape_failures_total", worker="0") >= 1
 
 
 async def test_a_dead_worker_is_counted_and_not_ready(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """The HTTP side of operations: a few GETs in plaintext, for monitoring and orchestrators.
 
-By hand, because it needs so little and must bear anything: no body is read, headers are bounded
-in size and time, and each connection ends with its answer.
+By hand, because it needs so little and must bear anything: heads are bounded in size and time, and
+so is what comes behind them; who does not read is let go, and each connection ends with its answer.
+aiohttp.web was tried here: it keeps a connection that says nothing, one whose head never ends, and
+one that never reads its answer, for as long as the client likes, and any number of them. What ends
+these is most of this file.
 """
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,12 +18,18 @@ from http import HTTPStatus
 import structlog
 
 from privyseald.config_error import ConfigInvalid
+from privyseald.unforeseen import new_error_id, trace_of
 
 _LONGEST_HEAD = 8_192
 _HEAD_S = 5.0
 _ANSWER_S = 10.0
 _CLOSE_S = 1.0
 _MOST = 64
+# Of a body that nobody asked for, as much is let pass: else the answer could be thrown away.
+_LONGEST_REST = 262_144
+_REST_S = 1.0
+# The form of a target that is meant for a proxy; a server must understand it too.
+_ORIGIN = re.compile("https?://[^/?]+", re.IGNORECASE)
 _log = structlog.get_logger("privyseald.telemetry")
 
 
@@ -38,7 +48,7 @@ Respond = Callable[[], Awaitable[Answer]]
 class HttpDoor:
     """Answers GET and HEAD at a few paths, until closed."""
 
-    def __init__(self, server: asyncio.Server, busy: set["asyncio.Task[None]"]) -> None:
+    def __init__(self, server: asyncio.Server, busy: dict["asyncio.Task[None]", None]) -> None:
         self._server = server
         self._busy = busy
         self.port: int = server.sockets[0].getsockname()[1]
@@ -47,22 +57,27 @@ class HttpDoor:
     async def open(cls, setting: str, listen: str, paths: Mapping[str, Respond]) -> "HttpDoor":
         """Listen. Raises ConfigInvalid naming the setting."""
         host, _, port = listen.rpartition(":")
-        busy: set[asyncio.Task[None]] = set()
+        # In the order in which they came.
+        busy: dict[asyncio.Task[None], None] = {}
 
         async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             assert task is not None, "asyncio runs this as a task"  # noqa: S101
             if len(busy) >= _MOST:
-                writer.close()
-                return
-            busy.add(task)
-            # Cancelled by `close` alone.
+                # Who needs only moments gets in, however many there are that hang on.
+                oldest = next(iter(busy))
+                del busy[oldest]
+                oldest.cancel()
+            busy[task] = None
+            # Cancelled here, for another one, or by `close`.
             with suppress(asyncio.CancelledError):
                 try:
                     await _serve(reader, writer, paths)
-                finally:
-                    busy.discard(task)
                     await _close(writer)
+                finally:
+                    busy.pop(task, None)
+                    # Nothing, where it is closed.
+                    writer.transport.abort()
 
         try:
             server = await asyncio.start_server(
@@ -86,7 +101,8 @@ class HttpDoor:
 async def _serve(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, paths: Mapping[str, Respond]
 ) -> None:
-    with suppress(TimeoutError, ConnectionError, asyncio.IncompleteReadError):
+    # OSError: it ended early, in one of many ways, or it took too long.
+    with suppress(OSError, asyncio.IncompleteReadError):
         try:
             async with asyncio.timeout(_HEAD_S):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -95,22 +111,33 @@ async def _serve(
         else:
             method, target = _request_of(head)
             answer = await _answer_to(method, target, paths)
+        # To write where nobody is any more would be a mistake of ours.
+        if writer.transport.is_closing():
+            return
         async with asyncio.timeout(_ANSWER_S):
             writer.write(_bytes_of(answer, with_body=method != "HEAD"))
-            await writer.drain()
-            writer.write_eof()
-            # Else what the client still sends would have the answer thrown away.
-            while await reader.read(_LONGEST_HEAD):
-                pass
+            await _flush(writer)
+        if writer.transport.is_closing():
+            return
+        writer.write_eof()
+        async with asyncio.timeout(_REST_S):
+            left = _LONGEST_REST
+            while left > 0 and (rest := await reader.read(left)):
+                left -= len(rest)
+
+
+async def _flush(writer: asyncio.StreamWriter) -> None:
+    """Return when the system has taken all."""
+    writer.transport.set_write_buffer_limits(0)
+    await writer.drain()
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
     writer.close()
-    try:
+    # OSError: late, or gone.
+    with suppress(OSError):
         async with asyncio.timeout(_CLOSE_S):
             await writer.wait_closed()
-    except (TimeoutError, ConnectionError):
-        writer.transport.abort()
 
 
 def _request_of(head: bytes) -> tuple[str, str]:
@@ -118,7 +145,7 @@ def _request_of(head: bytes) -> tuple[str, str]:
     line = head.partition(b"\r\n")[0].decode("latin-1").split(" ")
     if len(line) != 3 or not line[2].startswith("HTTP/1."):
         return "", ""
-    return line[0], line[1].partition("?")[0]
+    return line[0], _ORIGIN.sub("", line[1], count=1).partition("?")[0]
 
 
 async def _answer_to(method: str, target: str, paths: Mapping[str, Respond]) -> Answer:
@@ -131,9 +158,13 @@ async def _answer_to(method: str, target: str, paths: Mapping[str, Respond]) -> 
         return _plain(HTTPStatus.METHOD_NOT_ALLOWED)
     try:
         return await respond()
-    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        # Nobody foresaw it; the server goes on to sign.
-        _log.error("internal error in an answer", path=target, cause=type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - whatever a scrape finds, the server goes on to sign
+        _log.error(
+            "internal error in an answer",
+            path=target,
+            error_id=new_error_id(),
+            cause=trace_of(error),
+        )
         return _plain(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
+from privyseald.clock import Clock
 from privyseald.telemetry.exposition import CONTENT_TYPE
 from privyseald.telemetry.http_door import Answer, Respond, json_answer
+from privyseald.telemetry.paced_scrape import PacedScrape
 
 _OFF = "off"
 
@@ -13,11 +15,13 @@ def ops_paths(
     metrics: Callable[[], Awaitable[bytes]],
     is_ready: Callable[[], bool],
     checks: Callable[[], Mapping[str, object]],
+    clock: Clock,
 ) -> dict[str, Respond]:
     """Return the paths. `checks` tells what stands behind `is_ready`, and holds no secret."""
+    paced = PacedScrape(metrics, clock)
 
     async def scrape() -> Answer:
-        return Answer(HTTPStatus.OK, await metrics(), CONTENT_TYPE)
+        return Answer(HTTPStatus.OK, await paced.text(), CONTENT_TYPE)
 
     async def live() -> Answer:
         return Answer(HTTPStatus.OK, b"ok\n")

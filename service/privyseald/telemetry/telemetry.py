@@ -29,7 +29,7 @@ class Telemetry:
         if self._worker or is_off(listen):
             return
         server = self._sources.rpcs.server
-        paths = ops_paths(self._scrape, lambda: server.is_ready, self._checks)
+        paths = ops_paths(self._scrape, lambda: server.is_ready, self._checks, self._sources.clock)
         door = await HttpDoor.open("server.http_ops_listen", listen, paths)
         opened.push_async_callback(door.close)
         self.port = door.port

@@ -7,14 +7,17 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+import structlog
 from pydantic import ValidationError
 
 from privyseald.config import Config
 from privyseald.config_error import ConfigInvalid
+from privyseald.unforeseen import new_error_id, trace_of
 from privyseald.workers.parent_death import die_with_parent
 from privyseald.workers.report import Report
 
 _REPORT_PAUSE_S = 0.25
+_log = structlog.get_logger("privyseald.workers")
 
 
 class WorkerLink:
@@ -71,12 +74,21 @@ class WorkerLink:
                         asked = await reader.read(1)
                     if not asked:
                         return
-                    report = Report(is_ready=is_ready(), metrics=metrics().decode())
+                    report = Report(is_ready=is_ready(), metrics=_text_of(metrics))
                     writer.write(report.to_line())
         except ConnectionError:
             return
         finally:
             writer.close()
+
+
+def _text_of(metrics: Callable[[], bytes]) -> str:
+    """Return the metrics; nothing where making them fails, for a worker must go on to report."""
+    try:
+        return metrics().decode()
+    except Exception as error:  # noqa: BLE001 - whatever a scrape finds, the worker goes on to sign
+        _log.error("internal error in metrics", error_id=new_error_id(), cause=trace_of(error))
+        return ""
 
 
 def _has_ended(link: socket.socket) -> bool:

@@ -87,7 +87,10 @@ class Supervisor:
             listen = self._config.server.http_ops_listen
             if not is_off(listen):
                 paths = ops_paths(
-                    self._scrape.text, lambda: self._health.is_ready, self._scrape.checks
+                    self._scrape.text,
+                    lambda: self._health.is_ready,
+                    self._scrape.checks,
+                    self._clock,
                 )
                 door = await HttpDoor.open("server.http_ops_listen", listen, paths)
                 opened.push_async_callback(door.close)
