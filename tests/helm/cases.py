@@ -179,6 +179,39 @@ CASES: dict[str, dict[str, Any]] = {
         "jwt": {"enabled": True, "kubernetes": {"enabled": True}},
         "networkPolicy": {"kubernetesApi": {"cidrs": ["192.0.2.10/32", "192.0.2.11/32"]}},
     },
+    # OpenShift gives each namespace a user and a group of its own, and has its DNS elsewhere.
+    "users-of-the-cluster": {
+        "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None},
+        "tls": {
+            "csi": {
+                "enabled": True,
+                "volumeAttributes": {"spiffe.csi.cert-manager.io/fs-group": "1000650000"},
+            }
+        },
+        "networkPolicy": {
+            "dns": {
+                "to": [
+                    {
+                        "namespaceSelector": {
+                            "matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}
+                        }
+                    }
+                ],
+                "ports": [5353],
+            }
+        },
+    },
+    "recreate": {
+        **_SHARED,
+        "persistence": {"enabled": False},
+        "strategy": {"type": "Recreate"},
+    },
+    "valkey-of-several-namespaces": {
+        "state": {
+            "url": "valkeys+sentinel://valkey-0.valkey.a.svc:26379,valkey-1.valkey.a.svc:26379,"
+            "sentinel.b.svc.cluster.local/trading/0"
+        }
+    },
     "network-policy-off": {"networkPolicy": {"enabled": False}},
     "network-peers": {
         "networkPolicy": {
@@ -237,7 +270,7 @@ CASES: dict[str, dict[str, Any]] = {
                 "minDomains": 3,
             }
         ],
-        "extraEnv": [{"name": "PRIVYSEAL__LOG__LEVEL", "value": "debug"}],
+        "extraEnv": [{"name": "OTEL_SERVICE_NAME", "value": "signer"}],
         "extraVolumes": [{"name": "jwks", "configMap": {"name": "jwks"}}],
         "extraVolumeMounts": [{"name": "jwks", "mountPath": "/etc/privyseal/jwks"}],
         "extraInitContainers": [

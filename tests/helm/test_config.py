@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from helm.cases import CASES
-from helm.engine import ROOT, Engine
+from helm.engine import ROOT, Engine, the
 from helm.kubelet import Files, Pod
 from privyseald.cli.app import app
 from privyseald.cli.certificates import TryOutCa
@@ -121,9 +121,26 @@ def test_a_policy_arrives_byte_by_byte(engine: Engine, tmp_path: Path) -> None:
         objects = engine.render({"policy": {"document": file.read_text()}})
         pod = Pod(tmp_path / file.stem, objects, SOURCES)
         rendered = pod.path("/etc/privyseal/policy/policy.yaml")
-        assert rendered.read_text().rstrip("\n") == file.read_text().rstrip("\n")
+        assert rendered.read_bytes() == file.read_bytes()
         done = CliRunner().invoke(app, ["policy", "check", str(rendered)])
         assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  # indented\nversion: 1\n",
+        "version: 1",
+        "version: 1\r\n",
+        "\n\nversion: 1 \n\n",
+        "a: '{{ b }}'",
+    ],
+)
+def test_any_text_arrives_as_it_is(engine: Engine, text: str) -> None:
+    """However it begins and ends."""
+    objects = engine.render({"policy": {"document": text}})
+
+    assert the(objects, "ConfigMap", "-policy")["data"] == {"policy.yaml": text}
 
 
 def test_what_is_set_is_in_force(engine: Engine, tmp_path: Path) -> None:

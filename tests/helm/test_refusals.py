@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from helm.engine import Engine, Refused, has_tool, helm3
+from privyseald.state_config import StateConfig
 
 _NO_DISK = {"enabled": False}
 _VALKEY = {"url": "valkeys://valkey.example.com:6379/0"}
@@ -101,6 +103,93 @@ SENTENCES: dict[str, tuple[dict[str, Any], str]] = {
         {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
         "choose one",
     ),
+    "a Valkey's password without a Valkey": (
+        {"state": {"existingSecret": "valkey"}},
+        "state.existingSecret is for a Valkey, and state.url is embedded",
+    ),
+    "a CA for the Valkey to try": (
+        {"valkey": {"enabled": True}, "state": {"ca": {"existingSecret": "ca"}}},
+        "drop it",
+    ),
+    "a CA without TLS": (
+        {
+            "state": {
+                "url": "valkey://valkey",
+                "allowPlaintext": True,
+                "ca": {"existingSecret": "ca"},
+            }
+        },
+        "use valkeys://",
+    ),
+    "a password of no sentinels": (
+        {"state": {**_VALKEY, "existingSecret": "key", "sentinelPasswordKey": "sentinel"}},
+        "use valkeys+sentinel://",
+    ),
+    "two CAs": (
+        {"vault": {"ca": {"existingConfigMap": "a", "existingSecret": "b"}}},
+        "vault.ca.existingConfigMap and vault.ca.existingSecret both",
+    ),
+    "two policies": (
+        {"policy": {"document": "version: 1", "existingConfigMap": "ours"}},
+        "both bring a policy",
+    ),
+    "labels that selectors need": (
+        {"commonLabels": {"app.kubernetes.io/name": "signer"}},
+        "nameOverride sets the name",
+    ),
+    "labels of pods that selectors need": (
+        {"podLabels": {"app.kubernetes.io/component": "signer"}},
+        "podLabels has app.kubernetes.io/component",
+    ),
+    # Workers on one disk, a state beside the checked one, a drain beside the reckoned one.
+    "settings behind the chart's back": (
+        {"extraEnv": [{"name": "PRIVYSEAL__SERVER__WORKERS", "value": "3"}]},
+        "set it under config",
+    ),
+    "two at one port": ({"ports": {"ops": 7443}}, "ports.grpc and ports.ops are both 7443"),
+    "a port above all": (
+        {"vault": {"address": "https://vault.vault.svc:82000"}},
+        "vault.address has the port 82000",
+    ),
+    "an autoscaler that leaves keys behind": (
+        {
+            "autoscaling": {"enabled": True},
+            "keyCreation": {"enabled": True},
+            "state": _VALKEY,
+        },
+        "the only copy of a key",
+    ),
+    "a group that nobody named": (
+        {"podSecurityContext": {"fsGroup": None}, "tls": {"csi": {"enabled": True}}},
+        "tls.csi.volumeAttributes.spiffe.csi.cert-manager.io/fs-group",
+    ),
+    "a key of a size that there is not": (
+        {
+            "tls": {
+                "certManager": {
+                    "enabled": True,
+                    "issuerRef": {"name": "desk"},
+                    "privateKey": {"algorithm": "RSA", "size": 256},
+                }
+            }
+        },
+        "leave it at 0",
+    ),
+    "an issuer that can't be reached": (
+        {
+            "jwt": {
+                "enabled": True,
+                "issuers": {
+                    "desk": {
+                        "issuer": "https://login.example.com",
+                        "audience": "privyseal",
+                        "jwks_url": "https://login.example.com/jwks.json",
+                    }
+                },
+            }
+        },
+        "networkPolicy.extraEgress",
+    ),
     "fewer than at least": (
         {"autoscaling": {"enabled": True, "maxReplicas": 1}, "state": _VALKEY},
         "is below autoscaling.minReplicas",
@@ -165,6 +254,42 @@ def test_a_value_that_is_none_is_refused(
     with pytest.raises(Refused) as refused:
         engine.render(values)
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "embedded",
+        "valkeys://valkey.example.com",
+        "rediss://[2001:db8::7]:6380/15",
+        "valkeys+sentinel://a:26379,b.c.svc:26379/trading/0",
+        "valkeys+sentinel://a/trading",
+        "valkeys+cluster://a:6379,b",
+        "valkeys+cluster://a/",
+        "valkeys://valkey:6379:0",
+        "valkeys://a,b",
+        "valkeys://a/x",
+        "valkeys://a/1/2",
+        "valkeys+sentinel://a",
+        "valkeys+sentinel://a/0",
+        "valkeys+sentinel://a/trading/x",
+        "valkeys+cluster://a/0",
+        "valkeys://",
+        "valkeys://user:secret@a",
+        "valkeys://a:70000",
+        "valkey.example.com:6379",
+        "http://valkey",
+    ],
+)
+def test_a_url_of_the_state_is_what_the_service_takes(engine: Engine, url: str) -> None:
+    """No more, or pods would not start; and no less."""
+    try:
+        StateConfig.model_validate({"url": url, "path": "state"})
+    except ValidationError:
+        with pytest.raises(Refused):
+            engine.render({"state": {"url": url}})
+    else:
+        engine.render({"state": {"url": url}})
 
 
 def test_a_parent_chart_may_set_what_is_global(engine: Engine) -> None:

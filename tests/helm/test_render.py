@@ -18,6 +18,7 @@ from helm.engine import (
     has_tool,
     helm3,
     pod_of,
+    read_yaml,
     the,
     workload,
 )
@@ -132,6 +133,22 @@ def test_common_labels_are_everywhere_but_in_selectors(engine: Engine) -> None:
     assert all(each["metadata"]["labels"]["team"] == "custody" for each in objects)
     assert "custody" not in json.dumps([each.get("spec", {}).get("selector") for each in objects])
     assert workload(objects)["spec"]["template"]["metadata"]["labels"]["team"] == "custody"
+
+
+def test_no_label_is_there_twice(engine: Engine) -> None:
+    """Also where a common label takes the place of one of the chart's: parsers differ then."""
+    values = {**CASES["production"], "commonLabels": {"app.kubernetes.io/part-of": "trading"}}
+
+    for name, text in engine.templates(values).items():
+        if name == "NOTES.txt":
+            continue
+        for each in read_yaml(text):
+            assert each["metadata"]["labels"]["app.kubernetes.io/part-of"] == "trading", name
+
+
+def test_a_deployment_that_is_recreated_does_not_roll(engine: Engine) -> None:
+    """The API server refuses both in one."""
+    assert workload(engine.render(CASES["recreate"]))["spec"]["strategy"] == {"type": "Recreate"}
 
 
 @pytest.mark.parametrize(

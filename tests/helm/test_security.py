@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from helm.cases import CASES
-from helm.engine import ROOT, Engine, Manifest, pod_of, pods
+from helm.engine import ROOT, Engine, Manifest, pod_of, pods, the
 
 # https://kubernetes.io/docs/concepts/security/pod-security-standards, "Restricted"
 _VOLUMES = {"configMap", "csi", "emptyDir", "persistentVolumeClaim", "projected", "secret"}
@@ -32,7 +32,8 @@ def test_pods_are_restricted(engine: Engine, name: str) -> None:
     for owner, spec in pods(engine.render(CASES[name])):
         assert not spec.keys() & {"hostNetwork", "hostPID", "hostIPC"}, owner
         assert spec["securityContext"]["runAsNonRoot"] is True, owner
-        assert spec["securityContext"]["runAsUser"] == 65532, owner
+        user = None if name == "users-of-the-cluster" else 65532
+        assert spec["securityContext"].get("runAsUser") == user, owner
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, owner
         for volume in spec["volumes"]:
             assert volume.keys() - {"name"} <= _VOLUMES, owner
@@ -85,7 +86,7 @@ def test_the_service_writes_to_nothing_but_its_own(engine: Engine, name: str) ->
 def test_secrets_are_for_the_services_group_alone(engine: Engine) -> None:
     """As the service itself demands, or else it does not start."""
     seen = 0
-    for values in CASES.values():
+    for name, values in CASES.items():
         pod = pod_of(engine.render(values))
         for volume in pod["volumes"]:
             if "secret" in volume:
@@ -97,7 +98,7 @@ def test_secrets_are_for_the_services_group_alone(engine: Engine) -> None:
                     for key, value in volume["csi"]["volumeAttributes"].items()
                     if key.endswith("/fs-group")
                 )
-                assert group == "65532"
+                assert group == ("1000650000" if name == "users-of-the-cluster" else "65532")
         assert pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
     assert seen > 20
 
@@ -202,6 +203,13 @@ def test_what_is_in_the_cluster_is_let_out_to_its_namespace_alone(engine: Engine
     assert peers(rule, "to") == "anywhere"
     rules = policy_of(engine.render(CASES["valkey-cluster-certificate"]))["egress"]
     assert "cache" in json.dumps(peers(rules[2], "to"))
+    rules = policy_of(engine.render(CASES["valkey-of-several-namespaces"]))["egress"]
+    assert peers(rules[2], "to") == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+        for name in ("a", "b")
+    ]
+    elsewhere = {"state": {"url": "valkeys+sentinel://a.a.svc,sentinel.example.com/trading/0"}}
+    assert peers(policy_of(engine.render(elsewhere))["egress"][2], "to") == "anywhere"
 
 
 def test_venues_are_on_the_internet(engine: Engine) -> None:
@@ -226,6 +234,19 @@ def test_nobody_gets_in_but_callers_and_the_monitoring(engine: Engine) -> None:
     assert peers(rules[0], "from") == [
         {"podSelector": {"matchLabels": {"privyseal-client": "true"}}}
     ]
+
+
+def test_the_pod_of_helm_test_is_let_in_whoever_calls(engine: Engine) -> None:
+    """And it alone beside the callers; without it, nobody else."""
+    for name in ("defaults", "network-peers"):
+        objects = engine.render(CASES[name])
+        labels = the(objects, "Pod", "-test")["metadata"]["labels"].items()
+        allowed = policy_of(objects)["ingress"][0]["from"]
+        selectors = [each.get("podSelector", {}).get("matchLabels", {}) for each in allowed]
+        assert any(each and each.items() <= labels for each in selectors), name
+    callers = CASES["network-peers"]["networkPolicy"]["callers"]
+    values = {**CASES["network-peers"], "tests": {"enabled": False}}
+    assert policy_of(engine.render(values))["ingress"][0]["from"] == callers
 
 
 def test_the_policy_is_for_all_pods_of_the_service(engine: Engine) -> None:
