@@ -1,5 +1,6 @@
 """The alerts and the dashboard: of metrics that are there; alerts fire, and have runbooks."""
 
+import asyncio
 import json
 import re
 import subprocess
@@ -12,10 +13,13 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
+from typer.main import get_command
 
 from bao import free_port
 from helm.cases import CASES
-from helm.engine import CHART, ROOT, Engine, has_tool, the, tool
+from helm.engine import CHART, ROOT, Engine, Values, has_tool, the, tool
+from privyseald.calls import outcome_of
+from privyseald.cli.app import app
 from privyseald.telemetry import catalogue
 from privyseald.telemetry.catalogue import Kind, Metric
 from service import Service
@@ -26,6 +30,8 @@ _METRICS = {each.name: each for each in vars(catalogue).values() if isinstance(e
 # Told by a supervisor of several workers alone.
 _OF_WORKERS = {name for name in _METRICS if name.startswith("privyseal_worker")}
 # What Prometheus and its operator put beside our labels.
+# And by what the chart narrows each rule to its release.
+_SCOPE = 'namespace="trading",job="desk-privyseal-headless"'
 _TARGET = {"namespace", "job", "instance", "pod", "le", "worker"}
 
 
@@ -111,6 +117,10 @@ def test_every_value_of_a_fixed_label_exists() -> None:
                     assert f"ERROR_REASON_{each} " in reasons, owner
                 elif label == "rpc":
                     assert not each or each.split("/")[-1].rpartition(".")[2] in procedures, owner
+                elif label == "outcome" and each.isupper():
+                    assert f"ERROR_REASON_{each} " in reasons, owner
+                elif (label, each) == ("outcome", outcome_of(asyncio.CancelledError())):
+                    pass
                 elif label != "code":
                     assert f"`{each}`" in texts, (owner, each)
 
@@ -161,8 +171,73 @@ def test_the_chart_tells_prometheus_where_the_runbooks_are(engine: Engine) -> No
         url = f"https://runbooks.example.com/{rule['alert']}.md"
         assert rule["annotations"]["runbook_url"] == url
         assert rule["labels"]["team"] == "custody"
-        assert rule["expr"] == ALERTS[rule["alert"]]["expr"]
+        expression = rule["expr"].replace(f"{_SCOPE},", "").replace(f"{{{_SCOPE}}}", "")
+        assert expression == ALERTS[rule["alert"]]["expr"]
         assert rule["annotations"]["summary"] == ALERTS[rule["alert"]]["annotations"]["summary"]
+
+
+def rules_of(engine: Engine, values: Values) -> dict[str, Any]:
+    """Return the rules that the chart renders, as a file of Prometheus'."""
+    objects = engine.render({"prometheusRule": {"enabled": True}, **values})
+    spec: dict[str, Any] = the(objects, "PrometheusRule")["spec"]
+    return spec
+
+
+def test_each_series_in_a_rule_is_of_the_release_alone(engine: Engine) -> None:
+    """By the namespace, and by the job that the operator makes of the monitor."""
+    jobs = {
+        "serviceMonitor": ',job="desk-privyseal-headless"',
+        "podMonitor": ',job="trading/desk-privyseal"',
+        "neither": "",
+    }
+    for monitor, job in jobs.items():
+        values = {} if monitor == "neither" else {monitor: {"enabled": True}}
+        for group in rules_of(engine, values)["groups"]:
+            for rule in group["rules"]:
+                series = re.findall(r"\b(?:privyseal_\w+|up\b)(\{[^}]*\})?", rule["expr"])
+                assert series, rule["alert"]
+                for selector in series:
+                    assert selector.startswith(f'{{namespace="trading"{job}'), rule["alert"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expires", "ends"),
+    [
+        ({}, 604800, 86400),
+        ({"tls": {"certManager": {"enabled": True}}}, 604800, 86400),
+        ({"tls": {"certManager": {"enabled": True, "renewBefore": "1h30m"}}}, 2700, 1350),
+        ({"tls": {"csi": {"enabled": True}}}, 600, 300),
+        ({"tls": {"csi": {"enabled": True, "driver": "csi.cert-manager.io"}}}, 604800, 86400),
+        (
+            {
+                "tls": {
+                    "csi": {
+                        "enabled": True,
+                        "driver": "csi.cert-manager.io",
+                        "volumeAttributes": {"csi.cert-manager.io/duration": "24h"},
+                    }
+                }
+            },
+            14400,
+            7200,
+        ),
+        ({"prometheusRule": {"enabled": True, "certificateExpiresSeconds": 60}}, 60, 86400),
+    ],
+)
+def test_a_certificate_that_is_meant_to_be_short_alerts_nobody(
+    engine: Engine, values: Values, expires: int, ends: int
+) -> None:
+    """Until it is late. The callers' CA lives long in any case."""
+    if values.get("tls", {}).get("certManager"):
+        values["tls"]["certManager"]["issuerRef"] = {"name": "desk"}
+    rules = [rule for group in rules_of(engine, values)["groups"] for rule in group["rules"]]
+    found = {rule["alert"]: rule["expr"] for rule in rules}
+
+    for name, first, second in (
+        ("PrivysealCertificateExpires", expires, 604800),
+        ("PrivysealCertificateEnds", ends, 86400),
+    ):
+        assert [int(each) for each in re.findall(r"< (\d+)", found[name])] == [first, second]
 
 
 def test_the_dashboard_arrives_byte_by_byte(engine: Engine) -> None:
@@ -226,6 +301,8 @@ def test_prometheus_takes_the_panels(tmp_path: Path) -> None:
 
 _AT = 'namespace="trading",job="privyseal",instance="a"'
 _STATE = f'privyseal_state_requests_total{{{_AT},operation="advance"'
+_READ = f'privyseal_state_requests_total{{{_AT},operation="get"'
+_OTHER = 'namespace="trading",job="privyseal",instance="b"'
 _SIGN = 'rpc="privyseal.v1.SigningService/Sign"'
 
 
@@ -268,7 +345,15 @@ STORIES: dict[str, Story] = {
     "PrivysealAbsent": Story({}, {f"privyseal_ready{{{_AT}}}": "0x60"}),
     "PrivysealNobodyReady": gauge(f"privyseal_ready{{{_AT}}}", "0", "1"),
     "PrivysealNotReady": gauge(f'privyseal_ready{{{_AT},worker="2"}}', "0", "1"),
+    "PrivysealNotSeen": Story(
+        {f"up{{{_AT}}}": "0x60", f"privyseal_build_info{{{_OTHER}}}": "1x60"},
+        {f"up{{{_AT}}}": "0x60", 'privyseal_build_info{namespace="b",job="privyseal"}': "1x60"},
+    ),
     "PrivysealErrors": counter(requests("INTERNAL", "INTERNAL")),
+    "PrivysealBackgroundFails": Story(
+        {f'privyseal_background_failures_total{{{_AT},task="policy-watch"}}': "0+1x60"},
+        {f'privyseal_background_failures_total{{{_AT},task="policy-watch"}}': "0x20 2x40"},
+    ),
     "PrivysealUnavailable": Story(
         {
             requests("UNAVAILABLE", "STATE_UNAVAILABLE"): "0+2x60",
@@ -287,24 +372,39 @@ STORIES: dict[str, Story] = {
     "PrivysealVaultForbidden": gauge(
         f'privyseal_secret_store_state{{{_AT},state="forbidden"}}', "1", "0"
     ),
-    "PrivysealVaultLoginFails": counter(
-        f'privyseal_vault_token_renewals_total{{{_AT},outcome="failed"}}'
+    "PrivysealVaultLoginFails": Story(
+        {f'privyseal_vault_token_renewals_total{{{_AT},outcome="failed"}}': "0+1x60"},
+        {f'privyseal_vault_token_renewals_total{{{_AT},outcome="failed"}}': "0x20 1x40"},
     ),
+    # Callers that gave up, and a fail-over of a few seconds, are no outage; nor is a clock.
     "PrivysealStateAway": Story(
-        {f'{_STATE},outcome="STATE_UNAVAILABLE"}}': "0+9x60"},
-        {f'{_STATE},outcome="ok"}}': "0+9x60"},
+        {
+            f'{_STATE},outcome="STATE_UNAVAILABLE"}}': "0+9x60",
+            f'{_READ},outcome="ok"}}': "0+900x60",
+        },
+        {
+            f'{_STATE},outcome="ok"}}': "0+90x60",
+            f'{_STATE},outcome="cancelled"}}': "0+90x60",
+            f'{_STATE},outcome="CLOCK_SKEWED"}}': "0+90x60",
+            f'{_STATE},outcome="STATE_UNAVAILABLE"}}': "0x28 9x32",
+        },
     ),
     "PrivysealStateForgot": counter(f"privyseal_state_epoch_changes_total{{{_AT}}}", "0+1"),
-    "PrivysealBlind": counter(f'privyseal_hold_refusals_total{{{_AT},cause="blind"}}'),
+    # A restart of Valkey is shorter.
+    "PrivysealBlind": gauge(f"privyseal_holds_age_seconds{{{_AT}}}", "60", "9"),
     "PrivysealClockSkewed": counter(requests("FAILED_PRECONDITION", "CLOCK_SKEWED")),
-    "PrivysealNonceAhead": counter(requests("FAILED_PRECONDITION", "NONCE_AHEAD")),
+    "PrivysealNonceAhead": Story(
+        {requests("FAILED_PRECONDITION", "NONCE_AHEAD"): "0+5x60"},
+        {requests("FAILED_PRECONDITION", "NONCE_AHEAD"): "0x27 300x33"},
+    ),
     "PrivysealVenueClockOff": gauge(
         f'privyseal_venue_clock_offset_seconds{{{_AT},venue="kiiex",environment="production"}}',
         "-3",
         "-1",
     ),
-    "PrivysealSessionRenewalFails": counter(
-        f'privyseal_session_renewals_total{{{_AT},outcome="failed"}}'
+    "PrivysealSessionRenewalFails": Story(
+        {f'privyseal_session_renewals_total{{{_AT},outcome="failed"}}': "0+1x60"},
+        {f'privyseal_session_renewals_total{{{_AT},outcome="failed"}}': "0x20 1x40"},
     ),
     "PrivysealKeysInEscrow": gauge(f"privyseal_escrow_records{{{_AT}}}", "1", "0"),
     "PrivysealReconcileBlocked": gauge(
@@ -376,3 +476,118 @@ def test_an_alert_fires_when_it_should_and_else_not(name: str, tmp_path: Path) -
 
     done = promtool("test", "rules", file)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Series by 15 s that may wake nobody, at any time of half an hour."""
+
+    what: str
+    series: dict[str, str]
+
+
+# What is over by itself in less time than it takes a person to look.
+QUIET = [
+    Quiet(
+        "one pod drains for 56 s and starts again",
+        {f"privyseal_ready{{{_AT}}}": "1x40 0x3 stale 1x80"},
+    ),
+    Quiet(
+        "Valkey fails over, and takes 8 s",
+        {
+            f"privyseal_holds_age_seconds{{{_AT}}}": "0x40 8 0x80",
+            f'{_STATE},outcome="ok"}}': "0+15x40 607+15x80",
+            f'{_STATE},outcome="STATE_UNAVAILABLE"}}': "0x40 8x81",
+            f'privyseal_hold_refusals_total{{{_AT},cause="blind"}}': "0x40 90x81",
+        },
+    ),
+    Quiet(
+        "a burst of orders is too fast for a key",
+        {requests("FAILED_PRECONDITION", "NONCE_AHEAD"): "0x40 50 200x80"},
+    ),
+    Quiet(
+        "callers give up while the state is well",
+        {
+            f'{_STATE},outcome="ok"}}': "0+150x120",
+            f'{_STATE},outcome="cancelled"}}': "0+15x120",
+        },
+    ),
+    Quiet(
+        "a login fails once and works at the next try",
+        {
+            f'privyseal_session_renewals_total{{{_AT},outcome="failed"}}': "0x40 1x81",
+            f'privyseal_vault_token_renewals_total{{{_AT},outcome="failed"}}': "0x40 1x81",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize("quiet", QUIET, ids=lambda each: each.what)
+def test_nobody_is_woken_for_what_heals_by_itself(quiet: Quiet, tmp_path: Path) -> None:
+    """No alert of any severity fires, but for what only tells."""
+    told = "PrivysealStateForgot|PrivysealUnavailable|PrivysealAbsent"
+    firing = f'count(ALERTS{{alertname!~"{told}",alertstate="firing"}}) or vector(0)'
+    file = tmp_path / "quiet.yaml"
+    test = {
+        "interval": "15s",
+        "input_series": [
+            {"series": each, "values": values} for each, values in quiet.series.items()
+        ],
+        "promql_expr_test": [
+            {
+                "expr": firing,
+                "eval_time": f"{seconds}s",
+                "exp_samples": [{"labels": "{}", "value": 0}],
+            }
+            for seconds in range(0, 1_800, 15)
+        ],
+    }
+    file.write_text(
+        json.dumps({"rule_files": [str(_FILE)], "evaluation_interval": "15s", "tests": [test]})
+    )
+
+    done = promtool("test", "rules", file)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_one_release_that_is_gone_is_missed_beside_another(engine: Engine, tmp_path: Path) -> None:
+    """A custodian's server does not stand in for the desk's; each has alerts of its own."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(json.dumps(rules_of(engine, {"serviceMonitor": {"enabled": True}})))
+    firing = 'count(ALERTS{alertname="PrivysealAbsent",alertstate="firing"}) or vector(0)'
+
+    def expected(job: str, number: int) -> dict[str, Any]:
+        series = f'privyseal_ready{{namespace="trading",job="{job}",instance="a"}}'
+        sample = {"labels": "{}", "value": number}
+        return {
+            "interval": "1m",
+            "input_series": [{"series": series, "values": "1x60"}],
+            "promql_expr_test": [{"expr": firing, "eval_time": "30m", "exp_samples": [sample]}],
+        }
+
+    file = tmp_path / "story.yaml"
+    tests = [expected("custodian-privyseal-headless", 1), expected("desk-privyseal-headless", 0)]
+    file.write_text(
+        json.dumps({"rule_files": [str(rules)], "evaluation_interval": "15s", "tests": tests})
+    )
+
+    done = promtool("test", "rules", file)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_commands_in_runbooks_exist() -> None:
+    """Each `privyseal …`, with each option that it is given."""
+    words = get_command(app)
+    seen = 0
+    for path in _RUNBOOKS.glob("*.md"):
+        for line in re.findall(r"`[^`]*`", path.read_text()):
+            for text in re.findall(r"(?:^`|-- |\| )privyseal ([a-z][^`]*)", line):
+                command: Any = words
+                parts = text.split()
+                while parts and hasattr(command, "commands"):
+                    assert parts[0] in command.commands, (path.name, text)
+                    command = command.commands[parts.pop(0)]
+                options = {name for each in command.params for name in each.opts}
+                assert {part for part in parts if part.startswith("--")} <= options, text
+                seen += 1
+    assert seen > 10
