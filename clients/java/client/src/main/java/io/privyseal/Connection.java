@@ -21,6 +21,7 @@ import java.util.concurrent.TimeUnit;
 /** The channel of a client, and what its failures mean. */
 final class Connection implements AutoCloseable {
     private static final int MAX_MESSAGE = 16 * 1_048_576;
+    private static final int MAX_METADATA = 64 * 1024;
     private static final String NO_NAME = "///all";
 
     private final Settings settings;
@@ -43,6 +44,8 @@ final class Connection implements AutoCloseable {
                 .proxyDetector(address -> null)
                 .userAgent("privyseal-java/" + Version.CURRENT)
                 .maxInboundMessageSize(MAX_MESSAGE)
+                // An error with more details than fit would end all calls of the connection.
+                .maxInboundMetadataSize(MAX_METADATA)
                 .keepAliveTime(30, TimeUnit.SECONDS)
                 .keepAliveTimeout(10, TimeUnit.SECONDS)
                 .keepAliveWithoutCalls(true)

@@ -71,7 +71,10 @@ final class LiveTls extends SslContext {
         try {
             inForce = GrpcSslContexts.configure(builder, SslProvider.JDK).build();
         } catch (SSLException | IllegalArgumentException e) {
-            throw new ConfigurationException("tls", "this Java can't use the files for TLS 1.3", e);
+            throw new ConfigurationException(
+                    "tls",
+                    "this Java can't use the files for TLS 1.3; look whether each certificate of the chain is signed by the next",
+                    e);
         }
         files = found;
         certificateEnd = end;

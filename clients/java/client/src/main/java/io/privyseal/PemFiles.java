@@ -1,8 +1,10 @@
 package io.privyseal;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
@@ -14,8 +16,10 @@ import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
 import java.security.spec.InvalidKeySpecException;
 import java.security.spec.PKCS8EncodedKeySpec;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
+import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -23,7 +27,9 @@ import java.util.regex.Pattern;
 record PemFiles(byte[] ca, byte[] certificate, byte[] privateKey) {
     private static final Pattern PKCS8 =
             Pattern.compile("-----BEGIN PRIVATE KEY-----([A-Za-z0-9+/=\\s]+)-----END PRIVATE KEY-----");
-    private static final byte[] PROBE = "privyseal".getBytes(StandardCharsets.US_ASCII);
+    private static final Pattern CERTIFICATE =
+            Pattern.compile("-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\\s]+)-----END CERTIFICATE-----");
+    private static final byte[] PROBE = "privyseal".getBytes(US_ASCII);
 
     static PemFiles read(Tls tls) {
         if (tls.certificate().isPresent() != tls.privateKey().isPresent()) {
@@ -55,7 +61,7 @@ record PemFiles(byte[] ca, byte[] certificate, byte[] privateKey) {
 
     /** Returns the private key, if it is that of the certificate. */
     PrivateKey key(Path file, X509Certificate owner) {
-        Matcher pem = PKCS8.matcher(new String(privateKey, StandardCharsets.ISO_8859_1));
+        Matcher pem = PKCS8.matcher(new String(privateKey, ISO_8859_1));
         if (!pem.find()) {
             throw new ConfigurationException(
                     "tls.privateKey",
@@ -71,8 +77,7 @@ record PemFiles(byte[] ca, byte[] certificate, byte[] privateKey) {
         } catch (InvalidKeySpecException | IllegalArgumentException e) {
             // Not chained: such a text may quote the file.
         } catch (GeneralSecurityException e) {
-            throw new ConfigurationException(
-                    "tls.privateKey", algorithm + " keys can't be used here; take EC, RSA or Ed25519");
+            throw new ConfigurationException("tls.privateKey", algorithm + " keys can't be used here; take EC or RSA");
         }
         throw new ConfigurationException(
                 "tls.privateKey", file + " is not the key of the certificate; renew both files together");
@@ -94,18 +99,21 @@ record PemFiles(byte[] ca, byte[] certificate, byte[] privateKey) {
     }
 
     private static X509Certificate[] certificates(String setting, Path file, byte[] pem) {
-        X509Certificate[] found;
+        List<X509Certificate> found = new ArrayList<>();
         try {
-            found = CertificateFactory.getInstance("X.509").generateCertificates(new ByteArrayInputStream(pem)).stream()
-                    .map(X509Certificate.class::cast)
-                    .toArray(X509Certificate[]::new);
-        } catch (GeneralSecurityException e) {
-            found = new X509Certificate[0];
+            CertificateFactory factory = CertificateFactory.getInstance("X.509");
+            // One by one, as the file may hold text, or a private key, beside them.
+            for (Matcher block = CERTIFICATE.matcher(new String(pem, ISO_8859_1)); block.find(); ) {
+                byte[] der = Base64.getMimeDecoder().decode(block.group(1));
+                found.add((X509Certificate) factory.generateCertificate(new ByteArrayInputStream(der)));
+            }
+        } catch (GeneralSecurityException | IllegalArgumentException e) {
+            throw new ConfigurationException(setting, file + " holds a certificate that can't be read; renew it");
         }
-        if (found.length == 0) {
+        if (found.isEmpty()) {
             throw new ConfigurationException(setting, file + " holds no certificate in PEM; check the path");
         }
-        return found;
+        return found.toArray(X509Certificate[]::new);
     }
 
     private static byte[] read(String setting, Path file) {

@@ -127,7 +127,7 @@ public final class PrivysealClient implements Calls, AutoCloseable {
          * @return this
          */
         public Builder target(String target) {
-            targets.add(target);
+            targets.add(Objects.requireNonNull(target, "target"));
             return this;
         }
 
@@ -159,7 +159,7 @@ public final class PrivysealClient implements Calls, AutoCloseable {
          * @return this
          */
         public Builder tokenFile(Path file) {
-            return token(new TokenFile(file, System::nanoTime));
+            return token(new TokenFile(Objects.requireNonNull(file, "file"), System::nanoTime));
         }
 
         /**
@@ -180,7 +180,7 @@ public final class PrivysealClient implements Calls, AutoCloseable {
          * @return this
          */
         public Builder timeout(Duration timeout) {
-            this.timeout = timeout;
+            this.timeout = Objects.requireNonNull(timeout, "timeout");
             return this;
         }
 

@@ -1,13 +1,17 @@
 package io.privyseal;
 
 import java.nio.file.Path;
+import java.util.Objects;
 import java.util.Optional;
+import java.util.regex.Pattern;
 
 /**
  * TLS 1.3 from PEM files. They are read when the client is made, and again for each new connection; files that can't be
  * read or don't match leave the last good ones in force.
  */
 public final class Tls {
+    private static final Pattern NAME = Pattern.compile("[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?");
+
     private final Path ca;
     private final Path certificate;
     private final Path privateKey;
@@ -27,7 +31,7 @@ public final class Tls {
      * @return the settings
      */
     public static Tls files(Path ca) {
-        return new Tls(ca, null, null, null);
+        return new Tls(Objects.requireNonNull(ca, "ca"), null, null, null);
     }
 
     /**
@@ -35,11 +39,16 @@ public final class Tls {
      *
      * @param ca the CA of the server's certificate
      * @param certificate the caller's certificate, with what chain it has
-     * @param privateKey its private key, PKCS #8 ({@code BEGIN PRIVATE KEY}) without a password; EC, RSA or Ed25519
+     * @param privateKey its private key, PKCS #8 ({@code BEGIN PRIVATE KEY}) without a password; EC or RSA, as a server
+     *     that runs BoringSSL, like Privyseal's, takes no Ed25519
      * @return the settings
      */
     public static Tls files(Path ca, Path certificate, Path privateKey) {
-        return new Tls(ca, certificate, privateKey, null);
+        return new Tls(
+                Objects.requireNonNull(ca, "ca"),
+                Objects.requireNonNull(certificate, "certificate"),
+                Objects.requireNonNull(privateKey, "privateKey"),
+                null);
     }
 
     /**
@@ -47,8 +56,13 @@ public final class Tls {
      *
      * @param serverName a host name
      * @return the same settings with that name
+     * @throws ConfigurationException when it is none
      */
     public Tls withServerName(String serverName) {
+        if (!NAME.matcher(serverName).matches()) {
+            throw new ConfigurationException(
+                    "tls.serverName", "\"" + serverName + "\" is no host name; give one that the certificate has");
+        }
         return new Tls(ca, certificate, privateKey, serverName);
     }
 

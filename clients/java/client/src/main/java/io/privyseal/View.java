@@ -9,6 +9,7 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCalls;
 import java.time.Duration;
+import java.util.Objects;
 import java.util.OptionalLong;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -17,6 +18,7 @@ import java.util.concurrent.TimeUnit;
 record View(Connection connection, RetryPolicy retries, Duration timeout) implements Calls {
     @Override
     public <Q extends Message, A> A call(MethodDescriptor<Q, A> method, Q request) {
+        Objects.requireNonNull(request, "request");
         Deadline deadline = deadline();
         CallOptions options = connection.options().withDeadline(deadline);
         for (int attempt = 1; ; attempt++) {
@@ -38,7 +40,8 @@ record View(Connection connection, RetryPolicy retries, Duration timeout) implem
 
     @Override
     public <Q extends Message, A> CompletableFuture<A> callAsync(MethodDescriptor<Q, A> method, Q request) {
-        return new AsyncCall<>(connection, retries, deadline(), method, request).start();
+        return new AsyncCall<>(connection, retries, deadline(), method, Objects.requireNonNull(request, "request"))
+                .start();
     }
 
     private Deadline deadline() {

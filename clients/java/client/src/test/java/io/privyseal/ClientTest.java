@@ -1,10 +1,12 @@
 package io.privyseal;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.rpc.ErrorInfo;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.privyseal.v1.SignRequest;
@@ -65,6 +67,37 @@ class ClientTest {
             assertEquals(
                     "POLICY_DENIED",
                     assertInstanceOf(PrivysealException.class, error.getCause()).reason());
+        }
+    }
+
+    @Test
+    void takesManyDetailsAndLosesNoOtherCall() throws Exception {
+        try (LoopbackServer server = new LoopbackServer();
+                PrivysealClient client = server.client()) {
+            server.hangs = true;
+            CompletableFuture<SignResponse> other = client.signAsync(REQUEST);
+            while (server.requests.isEmpty()) {
+                Thread.sleep(5);
+            }
+            server.hangs = false;
+            ErrorInfo more = ErrorInfo.newBuilder()
+                    .putMetadata("venueMessage", "m".repeat(20_000))
+                    .build();
+            server.failNext(Status.FAILED_PRECONDITION, "VENUE_REFUSED", more);
+            PrivysealException failure = assertThrows(PrivysealException.class, () -> client.sign(REQUEST));
+            assertEquals("VENUE_REFUSED", failure.reason());
+            assertFalse(other.isDone());
+            other.cancel(true);
+        }
+    }
+
+    @Test
+    void refusesNullRequests() throws Exception {
+        try (LoopbackServer server = new LoopbackServer();
+                PrivysealClient client = server.client()) {
+            assertThrows(NullPointerException.class, () -> client.sign(null));
+            assertThrows(NullPointerException.class, () -> client.signAsync(null));
+            assertTrue(server.requests.isEmpty());
         }
     }
 

@@ -72,6 +72,12 @@ class SettingsTest {
         refused("tls.ca", PrivysealClient.builder().target("localhost:1").tls(NOWHERE));
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"", "two words", "line\n", "-x", "https://x"})
+    void refusesWhatIsNoServerName(String name) {
+        assertThrows(ConfigurationException.class, () -> NOWHERE.withServerName(name));
+    }
+
     @Test
     void showsNoToken() {
         Settings settings = new Settings(

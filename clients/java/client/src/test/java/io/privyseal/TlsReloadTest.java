@@ -77,6 +77,22 @@ class TlsReloadTest {
     }
 
     @Test
+    void findsCertificatesAndKeyBesideOtherThings() throws Exception {
+        Path both = folder.resolve("both.pem");
+        Files.writeString(
+                both,
+                "\uFEFFBag Attributes: -\r\n"
+                        + Files.readString(first.privateKey()).replace("\n", "\r\n")
+                        + "# the chain\n"
+                        + Files.readString(first.certificate())
+                        + Files.readString(second.certificate()));
+        PemFiles files = PemFiles.read(Tls.files(both, both, both));
+        assertEquals(2, files.chain(both).length);
+        assertEquals(2, files.trusted(both).length);
+        assertEquals("EC", files.key(both, files.chain(both)[0]).getAlgorithm());
+    }
+
+    @Test
     void saysThatTheCertificateExpired() throws Exception {
         KeyTool old = KeyTool.make(folder, "old", "EC", "-3d");
         LiveTls live = new LiveTls(Tls.files(server.certificate(), old.certificate(), old.privateKey()));
