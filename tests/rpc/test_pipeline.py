@@ -12,6 +12,7 @@ import structlog
 
 from fakes import FakeClock
 from privyseal.v1 import venue_service_pb2 as pb
+from privyseald.audit.entry import Entry
 from privyseald.audit.log import AuditLog
 from privyseald.audit_config import AuditConfig
 from privyseald.caller import Caller
@@ -111,6 +112,27 @@ async def test_a_cancelled_rpc_is_audited_and_stays_cancelled(tmp_path: Path) ->
         with pytest.raises(asyncio.CancelledError):
             await task
     assert line_of_rpc(audit)["code"] == "CANCELLED"
+
+
+async def test_what_a_cancelled_batch_did_is_counted_as_it_is_audited(tmp_path: Path) -> None:
+    """Each of its requests that had ended, and who denied it."""
+    audit = tmp_path / "audit.jsonl"
+
+    async def signs_and_waits(_request: Any, call: Call) -> Any:
+        call.parts.append(Entry("batch", code="OK", decision="allowed"))
+        denied = Entry("batch", code="PERMISSION_DENIED", reason="POLICY_DENIED", rule="no")
+        call.parts.append(denied)
+        await asyncio.Event().wait()
+
+    async with pipeline(audit) as pipes:
+        run = pipes.run(procedure(signs_and_waits), b"", lambda: _CALLER)
+        task = asyncio.ensure_future(run)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert pipes.counts.parts == {("OK", ""): 1, ("PERMISSION_DENIED", "POLICY_DENIED"): 1}
+    assert pipes.counts.denied == {"no": 1}
 
 
 async def test_nothing_is_begun_without_an_audit_log(log: io.StringIO) -> None:

@@ -104,6 +104,7 @@ class Pipeline:
         except asyncio.CancelledError:
             entry.code, entry.decision = "CANCELLED", "cancelled"
             # Nobody waits for an answer any more.
+            self.counts.note(entry, parts)
             self._audit.note(entry, self._clock.time_us() - started_us, parts)
             raise
         except Exception as error:  # noqa: BLE001 - the last net: nothing unforeseen goes out
