@@ -134,6 +134,13 @@ def test_rates_are_of_counters_and_levels_are_not() -> None:
             assert is_rate == (kind is not Kind.GAUGE), (owner, series)
 
 
+def test_nothing_is_summed_that_each_worker_tells_of_the_same_thing() -> None:
+    """Or one pod with two workers would look like two servers, and one key in escrow like two."""
+    for owner, expression in expressions():
+        for grouping, series in re.findall(r"\bsum( \w+ \([^)]*\) |)\((privyseal_\w+)", expression):
+            assert _METRICS[metric_of(series)].adds_up, (owner, grouping, series)
+
+
 def test_every_alert_has_a_runbook_and_no_runbook_is_left_over() -> None:
     """Of four parts, with the very expression, and in the table."""
     index = (_RUNBOOKS / "README.md").read_text()

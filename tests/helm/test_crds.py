@@ -1,4 +1,4 @@
-"""Objects of other operators, by schemas that say of each what its documents allow."""
+"""Objects of other operators, by schemas that say of each what its CRD allows."""
 
 import json
 from pathlib import Path
@@ -38,6 +38,19 @@ def test_a_slip_is_found(engine: Engine) -> None:
     monitor["spec"]["endpoints"][0]["pace"] = "15s"
 
     assert "pace" in mistakes(monitor)[0]
+
+
+@pytest.mark.parametrize("algorithm", ["RSA", "ECDSA", "Ed25519"])
+def test_each_kind_of_key_has_a_size_that_there_is(engine: Engine, algorithm: str) -> None:
+    """Where none is given: the issuer's operator takes its own."""
+    values = json.loads(json.dumps(CASES["cert-manager"]))
+    values["tls"]["certManager"]["privateKey"]["algorithm"] = algorithm
+    certificate = the(engine.render(values), "Certificate")
+
+    assert mistakes(certificate) == []
+    assert "size" not in certificate["spec"]["privateKey"]
+    certificate["spec"]["privateKey"]["size"] = 257
+    assert bool(mistakes(certificate)) == (algorithm != "Ed25519")
 
 
 def test_the_monitor_finds_one_service_and_its_port(engine: Engine) -> None:
