@@ -17,6 +17,7 @@ from privyseal.door import (
     Report,
     hide_query,
     merged_headers,
+    target_of,
     url_would_change,
 )
 from privyseal.errors import RequestRefused
@@ -192,7 +193,7 @@ async def _replace(
     request: aiohttp.ClientRequest, own: CIMultiDict[str], signed: pb.SignedHttpRequest
 ) -> None:
     url = URL(signed.url, encoded=True)
-    if str(url) != signed.url or url.raw_fragment:
+    if url.raw_path_qs != target_of(signed.url) or str(url) != signed.url:
         raise url_would_change()
     request.method, request.url = signed.method, url
     request.chunked = request.compress = None

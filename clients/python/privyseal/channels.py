@@ -57,7 +57,8 @@ class ChannelPool:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._live_tls = LiveTls(settings.tls) if settings.tls else None
-        self._lock = threading.Lock()
+        # A watch that nobody holds any more may be collected, and released, in the midst of this.
+        self._lock = threading.RLock()
         self._current: Channels | None = None
         self._others: set[Channels] = set()
         self._closed = False

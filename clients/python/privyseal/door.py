@@ -1,5 +1,6 @@
 """What the doors to HTTP libraries have in common: what to sign, what goes out, what to report."""
 
+import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ SESSION_MISSING = "SESSION_MISSING"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 _FIRST_ERROR = 400
+_ON_THE_WIRE = re.compile(r"[\x21-\x22\x24-\x7e]*")
 _NEVER_SENT = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "authorization", "cookie"}
 )
@@ -113,9 +115,9 @@ def merged_headers(own: Headers, signed: pb.SignedHttpRequest) -> list[tuple[str
 
 def target_of(url: str) -> str:
     """Return path and query of an absolute URL, byte for byte. Raises RequestRefused where there
-    is a fragment, which never is on the wire.
+    is what HTTP can't have on the wire: a fragment, white space, or other than ASCII.
     """
-    if "#" in url:
+    if _ON_THE_WIRE.fullmatch(url) is None:
         raise url_would_change()
     rest = url.partition("://")[2]
     start = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=-1)

@@ -42,6 +42,7 @@ class _Library:
         """Return the request to send in place of another."""
         raw = request.headers.raw
         own = [(name.decode("ascii"), value.decode("latin-1")) for name, value in raw]
+        target = target_of(signed.url)
         url = self._package.URL(signed.url)
         headers = [("Host", url.netloc.decode("ascii")), *merged_headers(own, signed)]
         # The URL class writes some bytes in its own way; the target goes out as it is here. With
@@ -51,7 +52,7 @@ class _Library:
             url,
             headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in headers],
             stream=self._package.ByteStream(signed.body),
-            extensions={**request.extensions, "target": target_of(signed.url).encode("ascii")},
+            extensions={**request.extensions, "target": target.encode("ascii")},
         )
 
     def answer(self, response: Any, stream: Any) -> Any:

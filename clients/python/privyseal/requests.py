@@ -17,7 +17,7 @@ from privyseal.door import (
     target_of,
     url_would_change,
 )
-from privyseal.errors import RequestRefused
+from privyseal.errors import ConfigurationError, RequestRefused
 from privyseal.signer import Signer
 from privyseal.v1 import signing_service_pb2 as pb
 
@@ -26,7 +26,7 @@ try:
     from requests.adapters import HTTPAdapter
     from urllib3 import HTTPResponse
     from urllib3.exceptions import HTTPError
-    from urllib3.util import parse_url
+    from urllib3.util import Retry, parse_url
 except ImportError as error:
     raise ImportError("this needs requests: pip install 'privyseal[requests]'") from error
 
@@ -64,8 +64,23 @@ class SigningAdapter(HTTPAdapter):
         pool_maxsize: int = 10,
     ) -> None:
         self._signer = Signer(client, Door(key, login, report, max_body_bytes))
-        # Without retries of urllib3: they would send the same bytes again.
-        super().__init__(pool_connections, pool_maxsize, max_retries=0)
+        super().__init__(pool_connections, pool_maxsize)
+
+    @property
+    def max_retries(self) -> Retry:
+        """None: urllib3 would send the same signature again. Raises ConfigurationError where it is
+        set to another value.
+        """
+        return Retry(0, read=False)
+
+    @max_retries.setter
+    def max_retries(self, retries: Retry) -> None:
+        if retries.total != 0:
+            raise ConfigurationError(
+                "max_retries",
+                "urllib3 would send the same signature again; retry the whole request instead, "
+                "which then is signed anew",
+            )
 
     def send(
         self,

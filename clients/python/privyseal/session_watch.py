@@ -33,7 +33,7 @@ class SessionWatch(Iterator[SessionEvent]):
         renewed: bool,
     ) -> None:
         self._closed = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._call: Any = None
         self._release: Callable[[], None] | None = None
         self._pool = pool

@@ -35,7 +35,7 @@ class Generation(Generic[C]):
     def __init__(self, channels: Sequence[C]) -> None:
         self.channels = tuple(channels)
         self.stubs = tuple(Stubs(channel) for channel in channels)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._calls = 0
         self._retired = False
         self._turn = 0

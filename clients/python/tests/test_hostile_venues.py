@@ -10,12 +10,13 @@ import requests
 from http_doors import DOORS, opened
 from scripted_server import ScriptedServer
 from test_doors import asked, reports, signed, signer, venue
+from urllib3.util import Retry
 from venue_server import DROP, Slowly, VenueServer, http_answer
 
 import privyseal.aiohttp
 import privyseal.beginning
 import privyseal.httpx_like
-from privyseal import RequestRefused
+from privyseal import ConfigurationError, RequestRefused
 from privyseal.v1 import signing_service_pb2 as pb
 
 __all__ = ["signer", "venue"]
@@ -169,7 +170,7 @@ async def test_no_signature_in_the_text_of_an_error(
 
 
 @every_door
-@pytest.mark.parametrize("url", ["/a?", "/a#b", "/a?b#c"])
+@pytest.mark.parametrize("url", ["/a?", "/a#b", "/a?b#c", "/a b", "/a\r\nX: y", "/é"])
 async def test_a_signed_url_that_would_lose_something(
     door: str, url: str, venue: VenueServer, signer: ScriptedServer
 ) -> None:
@@ -197,6 +198,19 @@ async def test_an_empty_part_does_not_end_a_body(
         parts = http.stream_of([b"ab", b"", b"cd"])
         await http.send("POST", "http://venue.example/a", content=parts)
     assert b"abcd" == venue.received[0].body == asked(signer)[0].http_request.body
+
+
+async def test_retries_of_urllib3(venue: VenueServer, signer: ScriptedServer) -> None:
+    """They would send an old signature, and can't be had."""
+    async with opened("requests", signer.target) as http:
+        adapter = http.http.get_adapter("http://x")
+        for wrong in (Retry(3, status_forcelist=[503]), Retry(None)):
+            with pytest.raises(ConfigurationError, match="signed anew"):
+                adapter.max_retries = wrong
+        adapter.max_retries = Retry(0)
+        venue.answers.append(http_answer("503 Away", b"", Retry_After="0"))
+        assert 503 == (await http.send("PUT", "http://venue.example/a", content=b"x")).status
+    assert 1 == len(venue.received)
 
 
 async def test_a_redirect_by_another_header(venue: VenueServer, signer: ScriptedServer) -> None:

@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ from either import KINDS, connected
 from scripted_server import Action, EndOfStreamError, ScriptedServer, answer, refuse, status
 from test_tls import credentials, write
 
-from privyseal import PrivysealError, Tls
+from privyseal import Client, PrivysealError, Tls
 from privyseal.v1 import signing_service_pb2 as pb
 
 _CODE = grpc.StatusCode
@@ -189,6 +191,31 @@ async def test_ends_that_are_raised(kind: str) -> None:
 
 def _end(_: bytes, __: grpc.ServicerContext) -> bytes:
     raise EndOfStreamError
+
+
+def test_a_watch_that_is_collected_at_a_bad_moment() -> None:
+    """While its thread makes new channels for new certificates: nothing waits for itself."""
+    with ScriptedServer() as server:
+        server.then("WatchSession", session("one"), hang)
+        with Client(server.target, plaintext=True) as client:
+            pool: Any = client._pool
+            watch: Any = client.watch_session(pb.WatchSessionRequest(key="keys/x"))
+            assert isinstance(next(watch), pb.Session)
+            watch.cycle = watch
+            old, pool._current = pool._current, None
+            pool._others.add(old)
+            old.retire()
+            del watch
+
+            def collect() -> None:
+                with pool._lock:
+                    gc.collect()
+
+            thread = threading.Thread(target=collect, daemon=True)
+            thread.start()
+            thread.join(5)
+            assert not thread.is_alive()
+            assert set() == pool._others
 
 
 async def _until(condition: Callable[[], bool]) -> None:
