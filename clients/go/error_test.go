@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"log/slog"
 	"strconv"
 	"strings"
 	"testing"
@@ -110,6 +111,9 @@ func TestClientShowsNoSecret(t *testing.T) {
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 		text := fmt.Sprintf(format, client) + fmt.Sprintf(format, client.Transport("keys/x")) +
 			fmt.Sprintf(format, event)
+		var logged strings.Builder
+		slog.New(slog.NewJSONHandler(&logged, nil)).Info("", "client", client, "event", event)
+		text += logged.String()
 		if strings.Contains(text, "secret") || !strings.Contains(text, "localhost:1") {
 			t.Error(text)
 		}

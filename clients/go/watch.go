@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -32,6 +33,9 @@ func (e SessionEvent) String() string {
 
 // GoString returns the same: what fmt prints for %#v.
 func (e SessionEvent) GoString() string { return e.String() }
+
+// LogValue returns the same: what log/slog writes, as JSON too.
+func (e SessionEvent) LogValue() slog.Value { return slog.StringValue(e.String()) }
 
 // WatchSession gives the key's current session, then each new one before the old one dies, and
 // each failure to renew. Range over it; leaving the loop, or the context's end, ends the RPC.
