@@ -139,7 +139,7 @@ class GrpcServer:
 
     def _unary(self, procedure: Procedure) -> Callable[[bytes, Any], Awaitable[bytes]]:
         run, identity = self._pipeline.run, self._identity
-        name, now_us, end = procedure.name, self._now_us, self._end
+        now_us, end = self._now_us, self._end_of(procedure.name)
 
         async def behave(raw: bytes, context: Any) -> bytes:
             began_us, code, reason = now_us(), "UNKNOWN", ""
@@ -155,14 +155,14 @@ class GrpcServer:
                 code = "CANCELLED"
                 raise
             finally:
-                end(name, code, reason, now_us() - began_us)
+                end(code, reason, now_us() - began_us)
             return answer
 
-        return self._traced(name, behave)
+        return self._traced(procedure.name, behave)
 
     def _streaming(self, procedure: Procedure) -> Callable[[bytes, Any], Awaitable[None]]:
         run, identity = self._streams.run, self._identity
-        name, now_us, end = procedure.name, self._now_us, self._end
+        now_us, end = self._now_us, self._end_of(procedure.name)
 
         async def behave(raw: bytes, context: Any) -> None:
             began_us, code, reason = now_us(), "UNKNOWN", ""
@@ -180,15 +180,21 @@ class GrpcServer:
                 code = "CANCELLED"
                 raise
             finally:
-                end(name, code, reason, now_us() - began_us)
+                end(code, reason, now_us() - began_us)
 
-        return self._traced(name, behave)
+        return self._traced(procedure.name, behave)
 
-    def _end(self, rpc: str, code: str, reason: str, duration_us: int) -> None:
-        """Tell those who watch how an RPC ended."""
-        self._counts.end(rpc, code, reason, duration_us)
-        if self._tracer is not None:
-            self._tracer.tell(code=code, reason=reason)
+    def _end_of(self, rpc: str) -> Callable[[str, str, int], None]:
+        """Return what tells those who watch how an RPC ended: its code, reason and microseconds."""
+        count, tracer = self._counts.of(rpc).end, self._tracer
+        if tracer is None:
+            return count
+
+        def end(code: str, reason: str, duration_us: int) -> None:
+            count(code, reason, duration_us)
+            tracer.tell(code=code, reason=reason)
+
+        return end
 
     def _traced(
         self, rpc: str, behave: Callable[[bytes, Any], Coroutine[Any, Any, _T]]

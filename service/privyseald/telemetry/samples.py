@@ -43,9 +43,9 @@ def samples_of(sources: Sources) -> Iterator[Sample]:
 def _of_rpcs(sources: Sources) -> Iterator[Sample]:
     rpcs = sources.rpcs
     counts, admission = rpcs.pipeline.counts, rpcs.pipeline.admission
-    for ended, count in counts.ended.items():
+    for ended, count in counts.ended():
         yield of.RPCS, ended, count
-    for rpc, durations in counts.durations.items():
+    for rpc, durations in counts.durations():
         yield of.RPC_DURATION, (rpc,), durations
     for part, count in counts.parts.items():
         yield of.BATCH_REQUESTS, part, count
