@@ -1,3 +1,4 @@
+import asyncio
 import io
 import json
 import logging
@@ -5,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -282,9 +284,53 @@ async def test_without_the_extra_a_start_is_refused(monkeypatch: pytest.MonkeyPa
             open_tracer(TracingConfig(enabled=True), 0, opened)
 
 
+async def test_variables_that_make_no_sense_refuse_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As settings do, and without a word of what they say."""
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "s3cret")
+    async with AsyncExitStack() as opened:
+        with pytest.raises(ConfigInvalid, match=r"OTEL_\*") as caught:
+            open_tracer(TracingConfig(enabled=True), 0, opened)
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_rpcs_at_the_same_time_are_not_mixed_up(
+    traced: Service, caller: Stubs, collector: Collector
+) -> None:
+    """Each span and each audit line is in the trace of its own caller."""
+    callers = {str(uuid.uuid4()): f"{number:032x}" for number in range(1, 101)}
+
+    async def sign(request_id: str, trace: str) -> None:
+        request = sign_request("wb", "POST", "/api/v4/orders", request_id=request_id)
+        metadata = (
+            ("traceparent", f"00-{trace}-{PARENT}-01"),
+            ("tracestate", "evil=1"),
+            ("baggage", "evil=1"),
+        )
+        await caller.signing.Sign(request, metadata=metadata)
+
+    await asyncio.gather(*(sign(*each) for each in callers.items()))
+    await came(collector, SIGN, 100)
+    await traced.stop()
+    lines = [line for line in traced.audit_lines() if line["rpc"] == SIGN]
+    assert {line["request_id"]: line["trace_id"] for line in lines} == callers
+    rpcs = {span.span_id: span for span in collector.named(SIGN)}
+    assert sorted(span.trace_id.hex() for span in rpcs.values()) == sorted(callers.values())
+    for name in ("state advance", "state put"):
+        steps = collector.named(name)
+        assert len(steps) >= 100
+        for step in steps:
+            assert rpcs[step.parent_span_id].trace_id == step.trace_id
+        assert len({step.parent_span_id for step in steps}) == 100
+    assert b"evil" not in b"".join(collector.bodies)
+
+
 def test_what_is_off_is_not_even_imported() -> None:
     """The server's modules bring no OpenTelemetry along."""
-    code = "import sys, privyseald.cli.app; sys.exit('opentelemetry' in sys.modules)"
+    code = (
+        "import sys, privyseald.cli.app, privyseald.app; sys.exit('opentelemetry' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 

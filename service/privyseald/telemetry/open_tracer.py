@@ -19,6 +19,13 @@ def open_tracer(config: TracingConfig, worker: int, opened: AsyncExitStack) -> T
             "tracing.enabled needs packages that are not installed: install the extra with "
             "'pip install privyseald[tracing]', or set tracing.enabled = false"
         ) from error
-    tracer = OtelTracer.open(config, worker)
+    try:
+        tracer = OtelTracer.open(config, worker)
+    except ValueError as error:
+        # What it says may quote a variable, and one of them holds credentials.
+        raise ConfigInvalid(
+            "tracing.enabled: OpenTelemetry refuses what its variables OTEL_* say; mend those of "
+            "this process, or set tracing.enabled = false"
+        ) from error
     opened.push_async_callback(tracer.close)
     return tracer
