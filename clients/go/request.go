@@ -29,6 +29,8 @@ var errSentOnce = errors.New("privyseal: the venue's connection ended before it 
 var notSent = map[string]bool{
 	"Host": true, "Content-Length": true, "Transfer-Encoding": true, "Connection": true,
 	"Authorization": true, "Cookie": true, "Content-Type": true,
+	"Proxy-Authorization": true, "Proxy-Connection": true, "Keep-Alive": true, "Te": true,
+	"Trailer": true, "Upgrade": true, "Expect": true,
 }
 
 // intent reads the request, and closes its body.

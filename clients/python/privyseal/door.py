@@ -20,7 +20,21 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FIRST_ERROR = 400
 _ON_THE_WIRE = re.compile(r"[\x21-\x22\x24-\x7e]*")
 _NEVER_SENT = frozenset(
-    {"host", "content-length", "transfer-encoding", "connection", "authorization", "cookie"}
+    {
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "proxy-connection",
+        "keep-alive",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+    }
 )
 
 

@@ -1,15 +1,28 @@
 //! Which headers go out with a signed request.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName,
-    HeaderValue, TRANSFER_ENCODING,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap,
+    HeaderName, HeaderValue, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
 use crate::door_error::Refused;
 use crate::v1::SignedHttpRequest;
 
-const NEVER: [HeaderName; 6] =
-    [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, AUTHORIZATION, COOKIE];
+const NEVER: [HeaderName; 13] = [
+    HOST,
+    CONTENT_LENGTH,
+    TRANSFER_ENCODING,
+    CONNECTION,
+    AUTHORIZATION,
+    COOKIE,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("keep-alive"),
+    TE,
+    TRAILER,
+    UPGRADE,
+    EXPECT,
+];
 
 /// Returns the signed headers, and those of the request itself that may go along.
 pub(crate) fn outgoing_headers(
@@ -84,6 +97,8 @@ mod tests {
             ("connection", "close"),
             ("authorization", "Basic x"),
             ("cookie", "a=b"),
+            ("proxy-connection", "keep-alive"),
+            ("expect", "100-continue"),
         ]);
 
         assert!(outgoing_headers(&own, &signed(&[], "{}")).unwrap().is_empty());

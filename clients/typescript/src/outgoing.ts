@@ -26,6 +26,13 @@ const NEVER_SENT = [
   "authorization",
   "cookie",
   "content-type",
+  "proxy-authorization",
+  "proxy-connection",
+  "keep-alive",
+  "te",
+  "trailer",
+  "upgrade",
+  "expect",
 ];
 const BODY_EXPECTED = ["POST", "PUT", "PATCH"];
 

@@ -13,8 +13,20 @@ import java.util.stream.Collectors;
 /** What goes over the wire: the signed request, and those of the caller's headers that may go along. */
 record Outgoing(String method, String url, List<Map.Entry<String, String>> headers, byte[] body) {
     private static final String CONTENT_TYPE = "content-type";
-    private static final Set<String> KEPT_BACK =
-            Set.of("host", "content-length", "transfer-encoding", "connection", "authorization", "cookie");
+    private static final Set<String> KEPT_BACK = Set.of(
+            "host",
+            "content-length",
+            "transfer-encoding",
+            "connection",
+            "authorization",
+            "cookie",
+            "proxy-authorization",
+            "proxy-connection",
+            "keep-alive",
+            "te",
+            "trailer",
+            "upgrade",
+            "expect");
 
     private static final Pattern NAME = Pattern.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+");
     private static final Pattern VALUE = Pattern.compile("([!-~]([ -~\\t]*[!-~])?)?");
