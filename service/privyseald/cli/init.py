@@ -84,7 +84,7 @@ private_key_file = "tls/client-key.pem"
 
 def init(
     directory: Annotated[Path, typer.Argument(help="A new or empty directory.")],
-    port: Annotated[int, typer.Option("--port", help="The gRPC port.", min=0, max=65533)] = 7443,
+    port: Annotated[int, typer.Option("--port", help="The gRPC port.", min=0, max=65532)] = 7443,
 ) -> None:
     """Write a configuration, certificates, a policy and a store key to begin with."""
     try:
@@ -117,7 +117,8 @@ def prepare(directory: Path, port: int) -> TryOutCa:
             _CONFIG.format(
                 port=port,
                 ops_port=port + 1 if port else 0,
-                http_ops_port=port + 2 if port else 0,
+                # The port between is the one that the documents give to callers with tokens.
+                http_ops_port=port + 3 if port else 0,
                 store=(directory / "store.db").resolve(),
             )
         )
