@@ -2,13 +2,12 @@
 
 import asyncio
 from contextlib import suppress
-from typing import Self
 from urllib.parse import urlsplit
 
-_CHUNK = 65_536
+from relay import Relay, Streams
 
 
-class SlowProxy:
+class SlowProxy(Relay):
     """Forwards to the first target that takes a connection. Use `async with`.
 
     `delay_s` is waited before each piece that goes to the target; it may be changed at any time.
@@ -16,55 +15,26 @@ class SlowProxy:
     """
 
     def __init__(self, *targets: str) -> None:
+        super().__init__()
         self.delay_s = 0.0
         self.delayed = 0
         self._targets = [urlsplit(target).netloc.rpartition(":")[::2] for target in targets]
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server
-        self.url = ""
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
 
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def connect(self) -> Streams:
+        """Connect to the first target that can be reached."""
+        for host, port in self._targets:
+            with suppress(OSError):
+                return await asyncio.open_connection(host, port)
+        raise ConnectionRefusedError
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(self._forward(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            for host, port in self._targets:
-                with suppress(OSError):
-                    far_reader, far_writer = await asyncio.open_connection(host, port)
-                    break
-            else:
-                return
-            try:
-                await asyncio.gather(
-                    self._pump(reader, far_writer, is_slow=True),
-                    self._pump(far_reader, writer, is_slow=False),
-                )
-            finally:
-                far_writer.close()
-        finally:
-            writer.close()
-
-    async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_slow: bool
-    ) -> None:
-        with suppress(OSError):
-            while data := await reader.read(_CHUNK):
-                if is_slow and self.delay_s:
-                    self.delayed += 1
-                    await asyncio.sleep(self.delay_s)
-                writer.write(data)
-                await writer.drain()
-        writer.close()
+    async def carry(self, data: bytes, writer: asyncio.StreamWriter, *, is_request: bool) -> None:
+        """Hand it on, late if it is on its way to the target."""
+        if is_request and self.delay_s:
+            self.delayed += 1
+            await asyncio.sleep(self.delay_s)
+        await super().carry(data, writer, is_request=is_request)

@@ -1,11 +1,9 @@
 """A tap on the way to a venue: it hands all bytes on, and keeps what went by."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Self
 
-_CHUNK = 65_536
+from relay import Relay, Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,72 +20,37 @@ class WireRequest:
         return [value for each, value in self.headers if each.lower() == name.lower()]
 
 
-class WireTap:
+class WireTap(Relay):
     """Relays to a port of the loopback, which may be given later. Use `async with`."""
 
     def __init__(self) -> None:
-        self._server: asyncio.Server
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._streams: list[bytearray] = []
+        super().__init__()
+        self._sent: dict[asyncio.StreamWriter, bytearray] = {}
         self.target = 0
-        self.port = 0
 
     @property
     def url(self) -> str:
         """The base URL of the venue behind it."""
         return f"http://127.0.0.1:{self.port}"
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
     def requests(self) -> list[WireRequest]:
         """Return all whole requests, connection by connection."""
-        return [request for stream in self._streams for request in _parse(bytes(stream))]
+        return [request for stream in self._sent.values() for request in _parse(bytes(stream))]
 
     def forget(self) -> None:
         """Forget what went by; open connections go on."""
-        for stream in self._streams:
+        for stream in self._sent.values():
             stream.clear()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(self._relay(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def connect(self) -> Streams:
+        """Connect to the venue."""
+        return await asyncio.open_connection("127.0.0.1", self.target)
 
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
-        kept = bytearray()
-        self._streams.append(kept)
-        ways = {
-            asyncio.ensure_future(_pump(reader, far_writer, kept)),
-            asyncio.ensure_future(_pump(far_reader, writer, None)),
-        }
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            far_writer.close()
-            writer.close()
-
-
-async def _pump(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: bytearray | None
-) -> None:
-    with suppress(OSError):
-        while data := await reader.read(_CHUNK):
-            if kept is not None:
-                kept += data
-            writer.write(data)
-            await writer.drain()
+    async def carry(self, data: bytes, writer: asyncio.StreamWriter, *, is_request: bool) -> None:
+        """Keep it, and hand it on."""
+        if is_request:
+            self._sent.setdefault(writer, bytearray()).extend(data)
+        await super().carry(data, writer, is_request=is_request)
 
 
 def _parse(stream: bytes) -> list[WireRequest]:
